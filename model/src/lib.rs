@@ -1,0 +1,33 @@
+//! The vocabulary that the gateway and the control plane share: ids, keys, names, resources, time limits, leases and
+//! the feed's messages.
+//!
+//! Everything here is parsed once, where it enters, and cannot be wrong afterwards: a [`ResourceName`] that exists is a
+//! valid one. Each `FromStr` and each `Deserialize` goes through the same parser, and each error says what was expected.
+//!
+//! Architecture invariant: no I/O, no async, no clock and no randomness in this crate.
+
+mod email;
+mod feed;
+mod id;
+mod key;
+mod lease;
+mod name;
+mod network;
+mod resource;
+mod window;
+
+pub use email::{Email, EmailError};
+pub use feed::{
+    Change, EndedDevice, FeedMessage, GatewayHello, Heartbeat, HelloReply, Lockdown, Ping, Receipt, Removal, Revision,
+    SNAPSHOT_PAGE_LEASES_MAX, Snapshot, SnapshotPage,
+};
+pub use feed::{Delta, GatewayEvent, GatewayEventKind};
+pub use id::{DeviceId, GatewayId, GrantId, IdError, PrincipalId, ResourceId};
+/// A point in time on the wall clock, UTC (RFC 3339 in text).
+pub use jiff::Timestamp;
+pub use key::{KeyError, PresharedKey, PublicKey};
+pub use lease::{EndReason, Lease, Rule, Tombstone};
+pub use name::{DeviceName, GatewayName, NameError, PersonName, ResourceName};
+pub use network::{TunnelNetwork, TunnelNetworkError};
+pub use resource::{Allow, AllowError, PortRange, Protocol, Target, TargetError};
+pub use window::{Interval, TimeLimit, TimeLimitError, parse_duration};

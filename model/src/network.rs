@@ -1,0 +1,156 @@
+//! Doorward's own network: the addresses that people's devices have inside the tunnel.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+
+/// Why a pair of prefixes is no usable tunnel network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TunnelNetworkError {
+    /// Host bits set.
+    #[error("network `{text}` has host bits set: write {network}")]
+    HostBits {
+        /// The prefix as given.
+        text: String,
+        /// The prefix with host bits cleared.
+        network: String,
+    },
+    /// No room for a gateway and one device.
+    #[error("network `{text}` is too small: give at least a /30 for IPv4 and a /126 for IPv6")]
+    TooSmall {
+        /// The prefix as given.
+        text: String,
+    },
+}
+
+/// The tunnel's IPv4 and IPv6 prefix; the gateway has the first host address of each, devices get a /32 and a /128.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Prefixes")]
+pub struct TunnelNetwork {
+    /// IPv4 prefix, /30 or larger.
+    v4: Ipv4Net,
+    /// IPv6 prefix, /126 or larger.
+    v6: Ipv6Net,
+}
+
+/// The two prefixes as they arrive, unchecked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prefixes {
+    v4: Ipv4Net,
+    v6: Ipv6Net,
+}
+
+impl TryFrom<Prefixes> for TunnelNetwork {
+    type Error = TunnelNetworkError;
+
+    fn try_from(prefixes: Prefixes) -> Result<Self, TunnelNetworkError> {
+        Self::new(prefixes.v4, prefixes.v6)
+    }
+}
+
+impl TunnelNetwork {
+    /// Pairs two prefixes.
+    ///
+    /// # Errors
+    /// Host bits that are set, or a prefix without room for the gateway and one device.
+    pub fn new(v4: Ipv4Net, v6: Ipv6Net) -> Result<Self, TunnelNetworkError> {
+        if v4.addr() != v4.network() {
+            return Err(TunnelNetworkError::HostBits { text: v4.to_string(), network: v4.trunc().to_string() });
+        }
+        if v6.addr() != v6.network() {
+            return Err(TunnelNetworkError::HostBits { text: v6.to_string(), network: v6.trunc().to_string() });
+        }
+        if v4.prefix_len() > 30 || v4.prefix_len() == 0 {
+            return Err(TunnelNetworkError::TooSmall { text: v4.to_string() });
+        }
+        if v6.prefix_len() > 126 || v6.prefix_len() == 0 {
+            return Err(TunnelNetworkError::TooSmall { text: v6.to_string() });
+        }
+        Ok(Self { v4, v6 })
+    }
+
+    /// Returns the IPv4 prefix.
+    #[must_use]
+    pub const fn v4(&self) -> Ipv4Net {
+        self.v4
+    }
+
+    /// Returns the IPv6 prefix.
+    #[must_use]
+    pub const fn v6(&self) -> Ipv6Net {
+        self.v6
+    }
+
+    /// Returns the gateway's own address inside the tunnel, IPv4: the first host.
+    #[must_use]
+    pub fn gateway_v4(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.v4.network().to_bits().wrapping_add(1))
+    }
+
+    /// Returns the gateway's own address inside the tunnel, IPv6: the first host.
+    #[must_use]
+    pub fn gateway_v6(&self) -> Ipv6Addr {
+        Ipv6Addr::from_bits(self.v6.network().to_bits().wrapping_add(1))
+    }
+
+    /// Returns how many devices fit: host addresses of the IPv4 prefix less network, broadcast and gateway.
+    #[must_use]
+    pub fn device_slots(&self) -> u32 {
+        let host_bits = 32_u32.saturating_sub(u32::from(self.v4.prefix_len()));
+        1_u32.checked_shl(host_bits).unwrap_or(0).saturating_sub(3)
+    }
+
+    /// Returns the addresses of device slot `slot`, or `None` past [`TunnelNetwork::device_slots`].
+    ///
+    /// The same slot number gives both families, so that one free list serves both.
+    #[must_use]
+    pub fn device_addresses(&self, slot: u32) -> Option<(Ipv4Addr, Ipv6Addr)> {
+        if slot >= self.device_slots() {
+            return None;
+        }
+        let host = slot.checked_add(2)?;
+        let v4 = Ipv4Addr::from_bits(self.v4.network().to_bits().checked_add(host)?);
+        let v6 = Ipv6Addr::from_bits(self.v6.network().to_bits().checked_add(u128::from(host))?);
+        (self.v6.contains(&v6)).then_some((v4, v6))
+    }
+}
+
+impl Default for TunnelNetwork {
+    /// 100.80.0.0/16 (inside RFC 6598's shared space) and fd64:6f6f:7277::/64 (RFC 4193).
+    fn default() -> Self {
+        Self {
+            v4: Ipv4Net::new_assert(Ipv4Addr::new(100, 80, 0, 0), 16),
+            v6: Ipv6Net::new_assert(Ipv6Addr::new(0xfd64, 0x6f6f, 0x7277, 0, 0, 0, 0, 0), 64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_skip_network_gateway_and_broadcast() {
+        let network = TunnelNetwork::new("10.9.0.0/30".parse().unwrap(), "fd00::/126".parse().unwrap()).unwrap();
+        assert_eq!(network.gateway_v4().to_string(), "10.9.0.1");
+        assert_eq!(network.device_slots(), 1);
+        assert_eq!(network.device_addresses(0), Some(("10.9.0.2".parse().unwrap(), "fd00::2".parse().unwrap())));
+        assert_eq!(network.device_addresses(1), None);
+    }
+
+    #[test]
+    fn a_network_from_the_wire_is_checked_like_any_other() {
+        let wrong = r#"{"v4":"10.9.0.0/32","v6":"fd00::/64"}"#;
+        assert!(serde_json::from_str::<TunnelNetwork>(wrong).unwrap_err().to_string().contains("too small"));
+        let right = serde_json::to_string(&TunnelNetwork::default()).unwrap();
+        assert_eq!(serde_json::from_str::<TunnelNetwork>(&right).unwrap(), TunnelNetwork::default());
+    }
+
+    #[test]
+    fn host_bits_are_refused_with_the_right_spelling() {
+        let error = TunnelNetwork::new("10.9.0.5/16".parse().unwrap(), "fd00::/64".parse().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("10.9.0.0/16"), "{error}");
+    }
+}
