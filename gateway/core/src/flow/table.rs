@@ -1,0 +1,253 @@
+//! The table of flows: a slab, an index by key, and for each device a list from the longest idle to the last used.
+
+use doorward_model::GrantId;
+
+use super::{Direction, Flow, FlowKey, Traffic, tcp};
+use crate::clock::Window;
+use crate::hash::{Map, Seed};
+use crate::packet::parse::{Body, Packet};
+use crate::{Limits, Now};
+
+/// No neighbour.
+const NONE: u32 = u32::MAX;
+/// Flows looked at for one that makes room, when the whole table is full: bounded work under attack.
+const EVICTION_SAMPLE: usize = 16;
+/// Flows looked at in one sweep, at least.
+const SWEEP_MIN: usize = 256;
+
+#[derive(Debug, Clone, Copy)]
+struct List {
+    oldest: u32,
+    newest: u32,
+    count: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { oldest: NONE, newest: NONE, count: 0 }
+    }
+}
+
+/// Every flow.
+pub(crate) struct FlowTable {
+    flows: Vec<Option<Flow>>,
+    free: Vec<u32>,
+    by_key: Map<FlowKey, u32>,
+    /// Lists by the device's place in the device table.
+    lists: Vec<List>,
+    per_device_max: u32,
+    flows_max: usize,
+    /// Where the next sweep or sample begins.
+    cursor: usize,
+    evicted: u64,
+}
+
+impl FlowTable {
+    pub(crate) fn new(seed: &Seed, limits: &Limits) -> Self {
+        Self {
+            flows: Vec::new(),
+            free: Vec::new(),
+            by_key: seed.map(),
+            lists: Vec::new(),
+            per_device_max: limits.flows_per_device_max.max(1),
+            flows_max: limits.flows_max.max(1),
+            cursor: 0,
+            evicted: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Flows ended to make room.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Flow> {
+        self.flows.iter().flatten()
+    }
+
+    /// Finds a flow that has not been idle for too long.
+    pub(crate) fn find(&self, key: &FlowKey, now: Now) -> Option<u32> {
+        let at = *self.by_key.get(key)?;
+        self.get(at).filter(|flow| !flow.is_idle(now)).map(|_| at)
+    }
+
+    pub(crate) fn get(&self, at: u32) -> Option<&Flow> {
+        self.flows.get(slot(at)).and_then(Option::as_ref)
+    }
+
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Flow> {
+        self.flows.get_mut(slot(at)).and_then(Option::as_mut)
+    }
+
+    /// Opens a flow, replacing one of the same key; makes room by ending the longest idle. `None` only when the table
+    /// cannot take it at all.
+    pub(crate) fn open(&mut self, key: FlowKey, device: u32, grant: GrantId, window: Window, now: Now) -> Option<u32> {
+        if let Some(at) = self.by_key.get(&key).copied() {
+            self.remove(at);
+        }
+        let list = self.list(device);
+        if list.count >= self.per_device_max {
+            self.evict(list.oldest);
+        } else if self.by_key.len() >= self.flows_max {
+            let victim = self.sample_victim()?;
+            self.evict(victim);
+        }
+        let flow = Flow {
+            key,
+            device,
+            grant,
+            window,
+            last_used: now.boot,
+            connection: tcp::Connection::default(),
+            up: Traffic::default(),
+            down: Traffic::default(),
+            previous: NONE,
+            next: NONE,
+        };
+        let at = match self.free.pop() {
+            Some(at) => at,
+            None => {
+                let at = u32::try_from(self.flows.len()).ok().filter(|at| *at != NONE)?;
+                self.flows.push(None);
+                at
+            }
+        };
+        *self.flows.get_mut(slot(at))? = Some(flow);
+        self.by_key.insert(key, at);
+        self.link_newest(at);
+        Some(at)
+    }
+
+    /// Accounts a packet that passes.
+    pub(crate) fn note(&mut self, at: u32, packet: &Packet<'_>, direction: Direction, now: Now) {
+        let Some(flow) = self.get_mut(at) else { return };
+        flow.last_used = now.boot;
+        let from_device = direction == Direction::FromDevice;
+        let traffic = if from_device { &mut flow.up } else { &mut flow.down };
+        traffic.packets = traffic.packets.wrapping_add(1);
+        traffic.bytes = traffic.bytes.wrapping_add(u64::try_from(packet.bytes.len()).unwrap_or(0));
+        if let Body::Tcp(segment) = &packet.body {
+            flow.connection.note(segment, from_device);
+        }
+        if flow.next != NONE {
+            self.unlink(at);
+            self.link_newest(at);
+        }
+    }
+
+    /// Ends a flow and returns it, for its resets.
+    pub(crate) fn remove(&mut self, at: u32) -> Option<Flow> {
+        self.get(at)?;
+        self.unlink(at);
+        let flow = self.flows.get_mut(slot(at)).and_then(Option::take)?;
+        self.by_key.remove(&flow.key);
+        self.free.push(at);
+        Some(flow)
+    }
+
+    /// Lists a device's flows.
+    pub(crate) fn of_device(&self, device: u32) -> Vec<u32> {
+        let mut at = self.list(device).oldest;
+        let mut all = Vec::new();
+        while let Some(flow) = self.get(at) {
+            all.push(at);
+            at = flow.next;
+        }
+        all
+    }
+
+    /// Removes idle flows from the next part of the table; a few calls go round it.
+    pub(crate) fn sweep(&mut self, now: Now) {
+        let part = SWEEP_MIN.max(self.flows.len() / 8);
+        for _ in 0..part.min(self.flows.len()) {
+            let at = self.advance();
+            if self.get(at).is_some_and(|flow| flow.is_idle(now)) {
+                self.remove(at);
+            }
+        }
+    }
+
+    fn advance(&mut self) -> u32 {
+        self.cursor = self.cursor.wrapping_add(1);
+        if self.cursor >= self.flows.len() {
+            self.cursor = 0;
+        }
+        u32::try_from(self.cursor).unwrap_or(NONE)
+    }
+
+    fn list(&self, device: u32) -> List {
+        self.lists.get(slot(device)).copied().unwrap_or_default()
+    }
+
+    fn evict(&mut self, at: u32) {
+        if self.remove(at).is_some() {
+            self.evicted = self.evicted.wrapping_add(1);
+        }
+    }
+
+    /// Of a few flows, the longest idle one of the device that has most: a greedy device pays first.
+    fn sample_victim(&mut self) -> Option<u32> {
+        let mut victim = None;
+        for _ in 0..EVICTION_SAMPLE {
+            let Some(flow) = ({
+                let at = self.advance();
+                self.get(at)
+            }) else {
+                continue;
+            };
+            let list = self.list(flow.device);
+            if victim.is_none_or(|(_, count)| count < list.count) {
+                victim = Some((list.oldest, list.count));
+            }
+        }
+        victim.map(|(at, _)| at)
+    }
+
+    fn link_newest(&mut self, at: u32) {
+        let Some(device) = self.get(at).map(|flow| flow.device) else { return };
+        if self.lists.len() <= slot(device) {
+            self.lists.resize_with(slot(device).saturating_add(1), List::default);
+        }
+        let Some(list) = self.lists.get_mut(slot(device)) else { return };
+        let newest = list.newest;
+        list.newest = at;
+        list.count = list.count.saturating_add(1);
+        if newest == NONE {
+            list.oldest = at;
+        } else if let Some(before) = self.get_mut(newest) {
+            before.next = at;
+        }
+        if let Some(flow) = self.get_mut(at) {
+            (flow.previous, flow.next) = (newest, NONE);
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some((device, previous, next)) = self.get(at).map(|flow| (flow.device, flow.previous, flow.next)) else {
+            return;
+        };
+        if let Some(before) = self.get_mut(previous) {
+            before.next = next;
+        }
+        if let Some(after) = self.get_mut(next) {
+            after.previous = previous;
+        }
+        let Some(list) = self.lists.get_mut(slot(device)) else { return };
+        list.count = list.count.saturating_sub(1);
+        if list.oldest == at {
+            list.oldest = next;
+        }
+        if list.newest == at {
+            list.newest = previous;
+        }
+    }
+}
+
+/// A place as an index; `u32` always fits.
+fn slot(at: u32) -> usize {
+    usize::try_from(at).unwrap_or(usize::MAX)
+}

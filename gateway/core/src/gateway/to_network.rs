@@ -1,0 +1,168 @@
+//! Packets from resources on their way to a device, and the queue while a handshake is under way.
+
+use super::Gateway;
+use crate::access::decision;
+use crate::clock::Window;
+use crate::counters::{DenyReason, DropReason};
+use crate::flow::{Direction, FlowKey};
+use crate::outbox::Urgency;
+use crate::packet::parse::{Body, Packet, parse};
+use crate::wireguard::message::INITIATION_LEN;
+use crate::wireguard::peer::sealed_len;
+use crate::wireguard::tunnel::{Ticked, Tunnel as _};
+use crate::{DatagramSink, Now, Transmit};
+
+/// Longest inner packet taken: what fits into a UDP datagram with WireGuard's overhead and padding.
+const PACKET_LEN_MAX: usize = 65_000;
+
+impl Gateway {
+    pub(super) fn tunnel_packet(&mut self, now: Now, inner: &[u8], out: &mut impl DatagramSink) {
+        let admitted = parse(inner).and_then(|packet| Ok((packet, self.admit_to_device(now, &packet)?)));
+        match admitted {
+            Ok((packet, (at, window))) => {
+                if let Some(device) = self.devices.get_mut(at) {
+                    device.last_forwarded = Some(now.boot);
+                }
+                let sums = &mut self.tally.sums;
+                sums.packets_down = sums.packets_down.wrapping_add(1);
+                sums.bytes_down = sums.bytes_down.wrapping_add(u64::try_from(packet.bytes.len()).unwrap_or(0));
+                if let Err(reason) = self.seal_into(now, at, packet.bytes, window, out) {
+                    self.tally.drop(reason);
+                }
+            }
+            Err(reason) => self.tally.deny(reason),
+        }
+    }
+
+    /// Decides on a packet to a device: only what belongs to a flow that the device opened.
+    fn admit_to_device(&mut self, now: Now, packet: &Packet<'_>) -> Result<(u32, Window), DenyReason> {
+        let at = self.devices.by_address(packet.destination).ok_or(DenyReason::NoDevice)?;
+        let device = self.devices.get(at).ok_or(DenyReason::NoDevice)?;
+        decision::may_pass(device, self.standing(now), now)?;
+        let place = match &packet.body {
+            Body::Error(quoted) => {
+                // About a packet of this device; any router on the way may say so.
+                let fits = quoted.source == packet.destination;
+                let key = FlowKey::of_quoted(quoted, Direction::ToDevice).filter(|_| fits).ok_or(DenyReason::NoFlow)?;
+                self.live_flow(now, at, &key).ok_or(DenyReason::NoFlow)?
+            }
+            Body::Tcp(_) | Body::Udp { .. } | Body::EchoRequest { .. } | Body::EchoReply { .. } => {
+                let key = FlowKey::of(packet, Direction::ToDevice).ok_or(DenyReason::NoFlow)?;
+                let place = self.live_flow(now, at, &key).ok_or(DenyReason::NoFlow)?;
+                self.flows.note(place, packet, Direction::ToDevice, now);
+                place
+            }
+        };
+        let window = self.flows.get(place).ok_or(DenyReason::NoFlow)?.window;
+        Ok((at, window))
+    }
+
+    /// Seals straight into the shell's buffer, or keeps the packet and asks for a session.
+    fn seal_into(
+        &mut self,
+        now: Now,
+        at: u32,
+        packet: &[u8],
+        window: Window,
+        out: &mut impl DatagramSink,
+    ) -> Result<(), DropReason> {
+        if packet.len() > PACKET_LEN_MAX {
+            return Err(DropReason::TooLarge);
+        }
+        let peer =
+            self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()).ok_or(DropReason::Unreachable)?;
+        if let Some((to, via)) = peer.endpoint().filter(|_| peer.may_send(now)) {
+            let mtu = usize::from(self.limits.mtu);
+            let len = sealed_len(packet.len(), mtu);
+            let room = out.reserve(to, via, len).filter(|room| room.len() >= len).ok_or(DropReason::NoRoom)?;
+            if let Some(sealed) = peer.seal(packet, mtu, &mut self.padded, room) {
+                out.commit(sealed);
+                return Ok(());
+            }
+        }
+        let kept = peer.enqueue(packet, window, now);
+        self.initiate(now, at);
+        if kept { Ok(()) } else { Err(DropReason::Unreachable) }
+    }
+
+    /// Sends what waited, in order, as far as it is still allowed.
+    pub(super) fn drain(&mut self, now: Now, at: u32) {
+        let standing = self.standing(now);
+        let Some(device) = self.devices.get_mut(at) else { return };
+        let may_pass = decision::may_pass(device, standing, now).is_ok();
+        let Some(peer) = device.peer.as_deref_mut() else { return };
+        if !may_pass {
+            peer.clear_queue();
+        }
+        if !peer.may_send(now) || peer.endpoint().is_none() {
+            return;
+        }
+        while let Some(packet) =
+            self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()).and_then(|peer| peer.dequeue(now))
+        {
+            self.send_sealed(now, at, &packet, Urgency::Ordinary);
+        }
+    }
+
+    /// Begins a handshake with a device whose endpoint is known, unless one is under way.
+    fn initiate(&mut self, now: Now, at: u32) {
+        let is_live = self.live.contains(&at);
+        let Some(device) = self.devices.get_mut(at) else { return };
+        let Some(peer) = device.peer.as_deref_mut() else { return };
+        let Some((to, via)) = peer.endpoint() else { return };
+        if peer.initiating_since.is_some() {
+            return;
+        }
+        if peer.preshared_key_is_old {
+            let leased = &device.leased;
+            let Some(index) = self.indices.claim(&mut self.seed, at, now.boot) else { return };
+            let tunnel = self.identity.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
+            let old = peer.replace_tunnel(tunnel, index);
+            self.indices.release(old, now.boot);
+        } else if !is_live {
+            let _ = peer.tunnel.tick(&mut [0; INITIATION_LEN]);
+        }
+        let mut buffer = [0; INITIATION_LEN];
+        let Some(initiation) = peer.tunnel.initiate(&mut buffer) else { return };
+        peer.initiating_since = Some(now.boot);
+        peer.count_sent(initiation.len());
+        let transmit = Transmit { to, via, datagram: initiation.to_vec() };
+        self.tally.sums.handshakes_initiated = self.tally.sums.handshakes_initiated.wrapping_add(1);
+        self.outbox.transmit(transmit, Urgency::Ordinary, &mut self.tally);
+        self.enliven(at, now);
+    }
+
+    /// Runs one live tunnel's timers; returns whether it still has any.
+    pub(super) fn tick_tunnel(&mut self, now: Now, at: u32) -> bool {
+        let Some(peer) = self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()) else { return false };
+        peer.age_queue(now);
+        let mut buffer = [0; INITIATION_LEN];
+        match peer.tunnel.tick(&mut buffer) {
+            Ticked::Nothing => {}
+            Ticked::Expired => {
+                peer.initiating_since = None;
+                return false;
+            }
+            Ticked::Send(datagram) => {
+                let is_initiation = datagram.len() == INITIATION_LEN;
+                // An initiation with the old pre-shared key could only make a session with it.
+                let fits = if is_initiation { !peer.preshared_key_is_old } else { peer.may_send(now) };
+                if let Some((to, via)) = peer.endpoint().filter(|_| fits) {
+                    if is_initiation {
+                        peer.initiating_since.get_or_insert(now.boot);
+                        let sums = &mut self.tally.sums;
+                        sums.handshakes_initiated = sums.handshakes_initiated.wrapping_add(1);
+                    }
+                    peer.count_sent(datagram.len());
+                    let transmit = Transmit { to, via, datagram: datagram.to_vec() };
+                    self.outbox.transmit(transmit, Urgency::Ordinary, &mut self.tally);
+                }
+            }
+        }
+        let lives = peer.is_live(now);
+        if !lives {
+            peer.initiating_since = None;
+        }
+        lives
+    }
+}

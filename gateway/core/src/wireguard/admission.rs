@@ -1,0 +1,83 @@
+//! Which handshakes are worth their 200 µs: mac1 first, then either there is room, or the sender proves its address
+//! with a cookie (WireGuard whitepaper, section 5.3), and then only so many from one place.
+//!
+//! Who spoofs a victim's address empties the victim's unproven bucket alone: the victim answers a cookie and passes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::bucket::{Bucket, Rate};
+use super::tunnel::{Identity, Proof};
+use crate::BootTime;
+use crate::counters::DropReason;
+use crate::hash::{Map, Seed};
+
+/// Handshakes of one IPv4 address or one IPv6 /64: what the kernel's implementation allows.
+const PER_SOURCE: Rate = Rate { per_second: 20, burst: 5 };
+/// Sources remembered; beyond it every handshake needs a cookie.
+const SOURCES_MAX: usize = 16_384;
+
+#[derive(Debug, Default)]
+struct Source {
+    unproven: Bucket,
+    proven: Bucket,
+}
+
+/// What to do with a handshake message.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admitted {
+    Yes,
+    /// Send this cookie reply; go no further.
+    Cookie(Vec<u8>),
+    No(DropReason),
+}
+
+/// The front limiter.
+pub(crate) struct Admission {
+    all: Bucket,
+    rate: Rate,
+    sources: Map<u128, Source>,
+}
+
+impl Admission {
+    pub(crate) fn new(seed: &Seed, per_second: u32) -> Self {
+        let per_second = per_second.max(1);
+        Self { all: Bucket::default(), rate: Rate { per_second, burst: per_second }, sources: seed.map() }
+    }
+
+    /// Decides on a handshake initiation or response.
+    pub(crate) fn admit(&mut self, identity: &Identity, now: BootTime, from: SocketAddr, datagram: &[u8]) -> Admitted {
+        if !identity.mac_is_right(datagram) {
+            return Admitted::No(DropReason::Mac);
+        }
+        if self.sources.len() >= SOURCES_MAX {
+            self.sources.retain(|_, source| {
+                !source.unproven.is_full(now, PER_SOURCE) || !source.proven.is_full(now, PER_SOURCE)
+            });
+        }
+        let place = place(from.ip());
+        let room = self.sources.len() < SOURCES_MAX || self.sources.contains_key(&place);
+        if room {
+            let source = self.sources.entry(place).or_default();
+            if source.unproven.take(now, PER_SOURCE) && self.all.take(now, self.rate) {
+                return Admitted::Yes;
+            }
+        }
+        match identity.prove(from.ip(), datagram) {
+            Proof::Proven if !room => Admitted::Yes,
+            Proof::Proven => {
+                let proven = &mut self.sources.entry(place).or_default().proven;
+                if proven.take(now, PER_SOURCE) { Admitted::Yes } else { Admitted::No(DropReason::RateLimited) }
+            }
+            Proof::Cookie(reply) => Admitted::Cookie(reply),
+            Proof::Refused => Admitted::No(DropReason::Mac),
+        }
+    }
+}
+
+/// An IPv4 address, or the /64 that one subscriber has.
+fn place(address: IpAddr) -> u128 {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits() >> 64 << 64,
+    }
+}

@@ -1,0 +1,12 @@
+//! The core driven from outside: real WireGuard clients in memory, packets made by hand, time as an argument.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "test helpers outside of test functions")]
+
+mod harness;
+mod packets;
+
+mod bounds;
+mod clocks;
+mod feed;
+mod passing;
+mod revocation;
+mod tunnels;
