@@ -1,0 +1,440 @@
+//! The `[gateway]` section of `doorward.toml`, parsed once into what cannot be wrong afterwards.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use doorward_model::{GatewayName, TunnelNetwork};
+use serde::{Deserialize, Deserializer};
+
+/// Listening sockets at most: one thread reads them all in turn.
+pub const LISTEN_MAX: usize = 16;
+
+/// Why the `[gateway]` section is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A name that Linux or `wg-quick` would not take.
+    #[error(
+        "`[gateway] interface = \"{text}\"` is no interface name: use 1 to 15 letters, digits or `_=+.-`, such as doorward0"
+    )]
+    Interface {
+        /// The text, without control characters.
+        text: String,
+    },
+    /// An egress that does not exist.
+    #[error("`[gateway] egress = \"{text}\"` does not exist: the egress there is is \"tun\"")]
+    Egress {
+        /// The text, without control characters.
+        text: String,
+    },
+    /// No listening address at all, or too many.
+    #[error("`[gateway] listen` must name 1 to {LISTEN_MAX} addresses, such as [\"0.0.0.0:51820\", \"[::]:51820\"]")]
+    Listen,
+    /// A port of 0 among the listening addresses.
+    #[error("`[gateway] listen` names {address}, which has no port: give a port from 1 to 65535")]
+    ListenPort {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The same address twice.
+    #[error("`[gateway] listen` names {address} twice: leave one of them out")]
+    ListenTwice {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Not `host:port`.
+    #[error(
+        "`[gateway] endpoint = \"{text}\"` is nothing a device can dial: write HOST:PORT, such as 203.0.113.2:51820, [2001:db8::2]:51820 or door.shop.example:51820"
+    )]
+    Endpoint {
+        /// The text, without control characters.
+        text: String,
+    },
+    /// No endpoint was given and none could be found.
+    #[error(
+        "this machine has no route to the outside, so the address that people's devices dial is unknown: set `[gateway] endpoint = \"HOST:PORT\"`"
+    )]
+    EndpointUnknown,
+    /// Not an `https` URL.
+    #[error(
+        "`[gateway] control_plane = \"{text}\"` is no feed address: write https://HOST:PORT, such as https://door.shop.example:8444"
+    )]
+    ControlPlane {
+        /// The text, without control characters.
+        text: String,
+    },
+    /// An authority of nothing, or of more than an hour.
+    #[error("`[authority] ttl` must be between 1s and 1h for a gateway")]
+    AuthorityTtl,
+}
+
+/// The `[gateway]` section as it stands in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GatewaySection {
+    /// This gateway's name, unique on its control plane.
+    pub name: GatewayName,
+    /// What people's devices dial, `HOST:PORT`; by default this machine's outward address and the first listening port.
+    pub endpoint: Option<String>,
+    /// Where WireGuard listens.
+    #[serde(deserialize_with = "listen_addresses")]
+    pub listen: Vec<SocketAddr>,
+    /// The name of the TUN device.
+    pub interface: String,
+    /// How packets leave towards resources; `tun` is the one there is.
+    pub egress: String,
+    /// Whether packets towards resources carry this machine's address (true) or the device's own (false, routed mode).
+    pub nat: bool,
+    /// Where Prometheus metrics are served; the text `off` turns them off.
+    #[serde(deserialize_with = "metrics_address")]
+    pub metrics: Option<SocketAddr>,
+    /// The feed of a control plane on another machine; absent means the Unix socket in the data folder.
+    pub control_plane: Option<String>,
+    /// A file with the one-time enrolment token; the variable `DOORWARD_GATEWAY_TOKEN` goes before it.
+    pub enrolment_token_file: Option<PathBuf>,
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        #[expect(clippy::unwrap_used, reason = "a literal that a test parses")]
+        let name = "main".parse().unwrap();
+        Self {
+            name,
+            endpoint: None,
+            listen: vec![
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 51820),
+                SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 51820),
+            ],
+            interface: "doorward0".to_owned(),
+            egress: "tun".to_owned(),
+            nat: true,
+            metrics: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9586)),
+            control_plane: None,
+            enrolment_token_file: None,
+        }
+    }
+}
+
+fn listen_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parse = |text: &String| {
+        text.parse().map_err(|_| {
+            serde::de::Error::custom(format!(
+                "`{}` is no listening address: write ADDRESS:PORT, such as 0.0.0.0:51820 or [::]:51820",
+                shorten(text)
+            ))
+        })
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text == "off" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| {
+        serde::de::Error::custom(format!(
+            "`{}` is no address for metrics: write ADDRESS:PORT, such as 127.0.0.1:9586, or off",
+            shorten(&text)
+        ))
+    })
+}
+
+/// The name of a network interface: 1 to 15 of `[a-zA-Z0-9_=+.-]`, and neither `.` nor `..`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceName(String);
+
+impl InterfaceName {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// [`ConfigError::Interface`] for anything that `wg-quick` would not take either.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let fits = (1..=15).contains(&text.len())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || "_=+.-".contains(c))
+            // A name that starts with `-` would be read as an option by other tools; `.` and `..` are folders in sysfs.
+            && !text.starts_with('-')
+            && !matches!(text, "." | "..");
+        if fits { Ok(Self(text.to_owned())) } else { Err(ConfigError::Interface { text: shorten(text) }) }
+    }
+
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for InterfaceName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where the feed is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedAddress {
+    /// A control plane on this machine.
+    Unix(PathBuf),
+    /// A control plane elsewhere, over mutual TLS.
+    Https {
+        /// A DNS name or an address, without brackets.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// Everything a gateway needs to start, checked.
+#[derive(Debug, Clone)]
+pub struct GatewayConfig {
+    /// This gateway's name.
+    pub name: GatewayName,
+    /// What people's devices dial, `HOST:PORT`.
+    pub endpoint: String,
+    /// Where WireGuard listens; 1 to [`LISTEN_MAX`], no two alike.
+    pub listen: Vec<SocketAddr>,
+    /// The name of the TUN device.
+    pub interface: InterfaceName,
+    /// Whether packets towards resources carry this machine's address.
+    pub nat: bool,
+    /// Where metrics are served, if at all.
+    pub metrics: Option<SocketAddr>,
+    /// Where the feed is.
+    pub feed: FeedAddress,
+    /// A file with the one-time enrolment token.
+    pub enrolment_token_file: Option<PathBuf>,
+    /// The tunnel network.
+    pub network: TunnelNetwork,
+    /// The longest authority this gateway accepts, whatever a heartbeat says; 1 s to 1 h.
+    pub authority_ttl: Duration,
+    /// The folder that holds `gateway/` and, on a control plane's own machine, `feed.sock`.
+    pub data_dir: PathBuf,
+}
+
+impl GatewayConfig {
+    /// Checks a section and completes it: the outward address is asked of the routing table, and nothing is sent.
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names the key and says what to write instead.
+    pub fn new(
+        section: GatewaySection,
+        network: TunnelNetwork,
+        authority_ttl: Duration,
+        data_dir: PathBuf,
+    ) -> Result<Self, ConfigError> {
+        let interface = InterfaceName::parse(&section.interface)?;
+        if section.egress != "tun" {
+            return Err(ConfigError::Egress { text: shorten(&section.egress) });
+        }
+        check_listen(&section.listen)?;
+        if authority_ttl < Duration::from_secs(1) || authority_ttl > Duration::from_secs(3600) {
+            return Err(ConfigError::AuthorityTtl);
+        }
+        let endpoint = match &section.endpoint {
+            Some(text) => parse_endpoint(text)?,
+            None => default_endpoint(&section.listen).ok_or(ConfigError::EndpointUnknown)?,
+        };
+        let feed = match &section.control_plane {
+            Some(text) => parse_feed_url(text)?,
+            None => FeedAddress::Unix(data_dir.join("feed.sock")),
+        };
+        Ok(Self {
+            name: section.name,
+            endpoint,
+            listen: section.listen,
+            interface,
+            nat: section.nat,
+            metrics: section.metrics,
+            feed,
+            enrolment_token_file: section.enrolment_token_file,
+            network,
+            authority_ttl,
+            data_dir,
+        })
+    }
+
+    /// Returns the folder that is the gateway's alone.
+    #[must_use]
+    pub fn gateway_dir(&self) -> PathBuf {
+        self.data_dir.join("gateway")
+    }
+}
+
+fn check_listen(listen: &[SocketAddr]) -> Result<(), ConfigError> {
+    if listen.is_empty() || listen.len() > LISTEN_MAX {
+        return Err(ConfigError::Listen);
+    }
+    let mut seen = Vec::with_capacity(listen.len());
+    for &address in listen {
+        if address.port() == 0 {
+            return Err(ConfigError::ListenPort { address });
+        }
+        if seen.contains(&address) {
+            return Err(ConfigError::ListenTwice { address });
+        }
+        seen.push(address);
+    }
+    Ok(())
+}
+
+fn parse_endpoint(text: &str) -> Result<String, ConfigError> {
+    split_host_port(text).map(|_| text.to_owned()).ok_or_else(|| ConfigError::Endpoint { text: shorten(text) })
+}
+
+fn parse_feed_url(text: &str) -> Result<FeedAddress, ConfigError> {
+    let wrong = || ConfigError::ControlPlane { text: shorten(text) };
+    let authority = text.strip_prefix("https://").ok_or_else(wrong)?.trim_end_matches('/');
+    let (host, port) = split_host_port(authority).ok_or_else(wrong)?;
+    Ok(FeedAddress::Https { host, port })
+}
+
+/// Splits `HOST:PORT`; an IPv6 address stands in brackets, a wildcard address is no host.
+fn split_host_port(text: &str) -> Option<(String, u16)> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        let usable = address.port() != 0 && !address.ip().is_unspecified();
+        return usable.then(|| (address.ip().to_string(), address.port()));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    let port: u16 = port.bytes().all(|b| b.is_ascii_digit()).then(|| port.parse().ok())??;
+    let label_fits = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    // All digits and dots would be an IPv4 address with a slip of the keyboard.
+    let is_name = host.len() <= 253 && host.split('.').all(label_fits) && host.chars().any(|c| c.is_ascii_alphabetic());
+    (is_name && port != 0).then(|| (host.to_owned(), port))
+}
+
+fn default_endpoint(listen: &[SocketAddr]) -> Option<String> {
+    let port = listen.first()?.port();
+    if let Some(fixed) = listen.iter().find(|address| !address.ip().is_unspecified() && !address.ip().is_loopback()) {
+        return Some(fixed.to_string());
+    }
+    // Documentation addresses (RFC 5737, RFC 3849): routed like any other, and connecting a UDP socket sends nothing.
+    let probes = [
+        (
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9),
+        ),
+        (
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0),
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)), 9),
+        ),
+    ];
+    let outward = |(bind, to): (SocketAddr, SocketAddr)| {
+        let socket = UdpSocket::bind(bind).ok()?;
+        socket.connect(to).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_unspecified() && !ip.is_loopback()).then_some(ip)
+    };
+    let ip = probes
+        .into_iter()
+        .find_map(outward)
+        .or_else(|| listen.first().map(SocketAddr::ip).filter(IpAddr::is_loopback))?;
+    Some(SocketAddr::new(ip, port).to_string())
+}
+
+/// Leaves out control characters and what is too long for one line.
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(section: GatewaySection) -> Result<GatewayConfig, ConfigError> {
+        GatewayConfig::new(section, TunnelNetwork::default(), Duration::from_secs(30), PathBuf::from("/tmp/doorward"))
+    }
+
+    fn with(change: impl FnOnce(&mut GatewaySection)) -> GatewaySection {
+        let mut section =
+            GatewaySection { endpoint: Some("203.0.113.2:51820".to_owned()), ..GatewaySection::default() };
+        change(&mut section);
+        section
+    }
+
+    #[test]
+    fn an_empty_section_is_the_documented_default() {
+        let section: GatewaySection = toml::from_str("").unwrap();
+        assert_eq!(section, GatewaySection::default());
+        assert_eq!(section.name.as_str(), "main");
+        assert_eq!(section.metrics, Some("127.0.0.1:9586".parse().unwrap()));
+        let config = config(with(|_| ())).unwrap();
+        assert_eq!(config.feed, FeedAddress::Unix(PathBuf::from("/tmp/doorward/feed.sock")));
+    }
+
+    #[test]
+    fn unknown_keys_and_wrong_values_are_errors_that_say_what_to_write() {
+        for (text, wanted) in [
+            ("lisen = []", "lisen"),
+            ("listen = [\"51820\"]", "ADDRESS:PORT"),
+            ("metrics = \"9586\"", "ADDRESS:PORT"),
+            ("name = \"a b\"", "gateway name"),
+        ] {
+            let error = toml::from_str::<GatewaySection>(text).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{text}: {error}");
+        }
+        assert_eq!(toml::from_str::<GatewaySection>("metrics = \"off\"").unwrap().metrics, None);
+    }
+
+    #[test]
+    fn interface_names_are_those_that_wg_quick_takes() {
+        for name in ["doorward0", "a", "wg_1=+.-", "123456789012345"] {
+            assert_eq!(InterfaceName::parse(name).unwrap().as_str(), name);
+        }
+        for name in ["", "1234567890123456", "a b", "a/b", "a\n", "..", ".", "-x", "é"] {
+            assert!(matches!(InterfaceName::parse(name), Err(ConfigError::Interface { .. })), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        for text in ["203.0.113.2:51820", "[2001:db8::2]:51820", "door.shop.example:443"] {
+            let config = config(with(|section| section.endpoint = Some(text.to_owned()))).unwrap();
+            assert_eq!(config.endpoint, text);
+        }
+        for text in [
+            "",
+            "door",
+            ":51820",
+            "door:0",
+            "door:70000",
+            "door:+1",
+            "0.0.0.0:51820",
+            "300.1.1.1:1",
+            "a b:1",
+            "a\n:1",
+            "::1:51820",
+        ] {
+            let wrong = config(with(|section| section.endpoint = Some(text.to_owned())));
+            assert!(matches!(wrong, Err(ConfigError::Endpoint { .. })), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named() {
+        let error = config(with(|section| section.egress = "proxy".to_owned())).unwrap_err();
+        assert!(error.to_string().contains("\"tun\""), "{error}");
+        assert!(matches!(config(with(|section| section.listen.clear())), Err(ConfigError::Listen)));
+        assert!(matches!(
+            config(with(|section| section.listen = vec!["0.0.0.0:0".parse().unwrap()])),
+            Err(ConfigError::ListenPort { .. })
+        ));
+        assert!(matches!(
+            config(with(|section| section.listen = vec!["0.0.0.0:1".parse().unwrap(); 2])),
+            Err(ConfigError::ListenTwice { .. })
+        ));
+        for url in ["door.shop.example:8444", "http://door:8444", "https://door", "https://door:8444/feed"] {
+            let wrong = config(with(|section| section.control_plane = Some(url.to_owned())));
+            assert!(matches!(wrong, Err(ConfigError::ControlPlane { .. })), "{url}");
+        }
+        let far =
+            config(with(|section| section.control_plane = Some("https://[2001:db8::1]:8444/".to_owned()))).unwrap();
+        assert_eq!(far.feed, FeedAddress::Https { host: "2001:db8::1".to_owned(), port: 8444 });
+    }
+}

@@ -1,0 +1,38 @@
+//! The gateway's shell: sockets, the TUN device, threads, NAT, the feed, and what operators look at.
+//!
+//! Everything that decides about a packet is in `doorward-gateway-core`; this crate carries bytes, time and commands to
+//! it and carries out what it says. The road of a packet: `udp` → `shard` → core → `tun`, and
+//! back. The road of a revocation: `feed_client` → `shard` → core → `upload`.
+//!
+//! Architecture invariants: one thread owns the core, and nothing on it waits for anything but packets. `udp.rs` and
+//! `tun.rs` alone hold sockets of the packet path. What is changed on the host is written down first and undone by
+//! dropping its owner.
+
+mod clock;
+mod config;
+mod conntrack;
+mod enrol;
+mod error;
+mod feed_client;
+mod host_state;
+mod http;
+mod key;
+mod metrics;
+mod nat;
+mod netlink;
+mod privileges;
+mod run;
+mod shard;
+mod snapshot;
+mod sse;
+mod tls;
+mod train;
+mod tun;
+mod uapi;
+mod udp;
+mod upload;
+
+pub use config::{ConfigError, FeedAddress, GatewayConfig, GatewaySection, InterfaceName, LISTEN_MAX};
+pub use enrol::{EnrolError, TOKEN_VARIABLE};
+pub use error::GatewayError;
+pub use run::{Ready, run};

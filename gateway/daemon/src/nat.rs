@@ -1,0 +1,158 @@
+//! NAT and guards, as one nftables table that is the gateway's own.
+//!
+//! What passes is decided in the core; these rules translate addresses, clamp the MSS, and hold a second line: nothing
+//! from the tunnel reaches this host itself, and with NAT nothing but replies enters the tunnel.
+
+use std::io::{self, Write as _};
+use std::process::{Command, Stdio};
+
+use doorward_model::TunnelNetwork;
+
+use crate::error::GatewayError;
+
+/// Returns the table's name. Characters that nftables takes stay, others become `_` and their code, so that no two
+/// interfaces share a table.
+fn table_name(interface: &str) -> String {
+    let mut name = String::from("doorward_");
+    for byte in interface.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            name.push(char::from(byte));
+        } else {
+            name.push_str(&format!("_{byte:02x}"));
+        }
+    }
+    name
+}
+
+/// Writes the table as an nftables script that replaces the one before, in one transaction.
+fn script(interface: &str, network: &TunnelNetwork, nat: bool) -> String {
+    let table = table_name(interface);
+    let (v4, v6) = (network.v4(), network.v6());
+    let masquerade = if nat {
+        format!(
+            "  chain postrouting {{
+    type nat hook postrouting priority srcnat; policy accept;
+    ip saddr {v4} oifname != \"{interface}\" masquerade
+    ip6 saddr {v6} oifname != \"{interface}\" masquerade
+  }}
+"
+        )
+    } else {
+        String::new()
+    };
+    let only_replies = if nat {
+        format!(
+            "    oifname \"{interface}\" ct state established,related accept
+    oifname \"{interface}\" drop
+"
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "add table inet {table}
+delete table inet {table}
+table inet {table} {{
+{masquerade}  chain forward {{
+    type filter hook forward priority filter; policy accept;
+    iifname \"{interface}\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    oifname \"{interface}\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+{only_replies}  }}
+  chain input {{
+    type filter hook input priority filter; policy accept;
+    iifname \"{interface}\" drop
+  }}
+}}
+"
+    )
+}
+
+/// The table while it is loaded; dropping this removes it.
+pub(crate) struct NatTable {
+    interface: String,
+}
+
+impl NatTable {
+    /// Loads the table, in place of an earlier one of the same name.
+    ///
+    /// # Errors
+    /// [`GatewayError::NftMissing`], [`GatewayError::Nft`].
+    pub(crate) fn load(interface: &str, network: &TunnelNetwork, nat: bool) -> Result<Self, GatewayError> {
+        run(&script(interface, network, nat))?;
+        Ok(Self { interface: interface.to_owned() })
+    }
+}
+
+impl Drop for NatTable {
+    fn drop(&mut self) {
+        if let Err(error) = remove_table(&self.interface) {
+            tracing::warn!(%error, "cannot remove the nftables table");
+        }
+    }
+}
+
+/// Removes the table of an interface, if it is there.
+///
+/// # Errors
+/// [`GatewayError::NftMissing`], [`GatewayError::Nft`].
+pub(crate) fn remove_table(interface: &str) -> Result<(), GatewayError> {
+    let table = table_name(interface);
+    // Adding first makes deleting succeed on kernels and versions of `nft` without `destroy`.
+    run(&format!("add table inet {table}\ndelete table inet {table}\n"))
+}
+
+fn run(script: &str) -> Result<(), GatewayError> {
+    let failed = |error: io::Error| GatewayError::Nft { message: error.to_string() };
+    let mut child = spawn_nft()?;
+    // The script is shorter than a pipe's buffer, so this cannot block on a child that does not read.
+    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(script.as_bytes()));
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return written.map_err(failed);
+    }
+    let message = String::from_utf8_lossy(&output.stderr);
+    let line = message.lines().next().unwrap_or("no message").chars().filter(|c| !c.is_control()).take(200).collect();
+    Err(GatewayError::Nft { message: line })
+}
+
+fn spawn_nft() -> Result<std::process::Child, GatewayError> {
+    // An ordinary user's PATH, which `su` keeps, lacks the folders where Debian puts it.
+    for program in ["nft", "/usr/sbin/nft", "/sbin/nft"] {
+        let child = Command::new(program)
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        match child {
+            Ok(child) => return Ok(child),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => return Err(GatewayError::Nft { message: error.to_string() }),
+        }
+    }
+    Err(GatewayError::NftMissing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_interfaces_share_a_table() {
+        let names: std::collections::HashSet<String> =
+            ["wg-0", "wg.0", "wg_0", "wg0", "wg=0", "wg+0"].into_iter().map(table_name).collect();
+        assert_eq!(names.len(), 6);
+        assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')));
+    }
+
+    #[test]
+    fn routed_mode_translates_nothing_and_still_guards_the_host() {
+        let routed = script("doorward0", &TunnelNetwork::default(), false);
+        assert!(!routed.contains("masquerade") && !routed.contains("established"));
+        assert!(routed.contains("iifname \"doorward0\" drop") && routed.contains("rt mtu"));
+        let translated = script("doorward0", &TunnelNetwork::default(), true);
+        assert!(translated.contains("ip saddr 100.80.0.0/16 oifname != \"doorward0\" masquerade"));
+        assert!(translated.contains("ip6 saddr fd64:6f6f:7277::/64 oifname != \"doorward0\" masquerade"));
+        assert!(translated.contains("oifname \"doorward0\" drop"));
+    }
+}

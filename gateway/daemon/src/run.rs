@@ -1,0 +1,290 @@
+//! The order in which a gateway opens things, gives up privileges, runs, and undoes everything.
+//!
+//! Whatever is opened is owned by a value whose drop undoes it, and later ones are dropped first: a gateway that fails
+//! half-way and one that is asked to stop leave the host alike. What a gateway that was killed left is cleared by the
+//! next one, from the note in [`crate::host_state`].
+
+use std::net::TcpListener as StdTcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_gateway_core::{Command, CoreConfig, Gateway, Limits};
+use doorward_model::{GatewayHello, PublicKey};
+use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use x25519_dalek::StaticSecret;
+
+use crate::clock::boot_now;
+use crate::config::{FeedAddress, GatewayConfig};
+use crate::conntrack::ConntrackFlusher;
+use crate::enrol::{EnrolError, Enrolment, enrol};
+use crate::error::GatewayError;
+use crate::feed_client::{self, FeedClient, FeedStatus};
+use crate::host_state::{GatewayDir, HostState, forward_packets, quiet_ipv6};
+use crate::http::Connector;
+use crate::metrics::{self, Metrics};
+use crate::nat::NatTable;
+use crate::netlink::Netlink;
+use crate::shard::{self, RunningShard, ShardEvent, ShardHandle, ShardMessage, ShardStatus};
+use crate::tun::{TUN_MTU, TunDevice};
+use crate::uapi::{self, UapiSocket};
+use crate::udp::{self, UdpSocketBound};
+use crate::{key, privileges, tls};
+
+/// How often the host's own addresses are read again: a resource's prefix never covers them.
+const OWN_ADDRESSES_EVERY: Duration = Duration::from_secs(5);
+
+/// How long tasks may take to end.
+const TASKS_END_WITHIN: Duration = Duration::from_secs(2);
+
+/// What runs, told once it does.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The gateway's public key, which people's configs name.
+    pub public_key: PublicKey,
+    /// What people's devices dial.
+    pub endpoint: String,
+    /// The TUN device.
+    pub interface: String,
+}
+
+/// Runs a gateway until `shutdown` is cancelled, and undoes everything it did to the host.
+///
+/// Blocks; it has a runtime of its own. Call it from a thread that has no tokio runtime. Capabilities but CAP_NET_ADMIN
+/// are dropped for the calling thread and for those started by it, so a process that only runs a gateway calls this from
+/// its main thread before it starts others. `ready` is called once, when sockets and the TUN device are up; people
+/// pass after the first snapshot and heartbeat.
+///
+/// # Errors
+/// A [`GatewayError`]: one sentence about what is missing or taken, and what to do. The host is as it was before.
+pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnce(&Ready)) -> Result<(), GatewayError> {
+    privileges::check()?;
+    let dir = GatewayDir::open(config.gateway_dir(), &config.data_dir)?;
+    let key_path = dir.file("private.key");
+    let secret = key::load_or_make(&key_path)?;
+    let public_key = key::public_key(&secret, &key_path)?;
+    let enrolment = match &config.feed {
+        FeedAddress::Unix(_) => Enrolment::Done,
+        FeedAddress::Https { .. } => {
+            Enrolment::find(&config.gateway_dir(), config.enrolment_token_file.as_deref(), &config.name)?
+        }
+    };
+    let opened = Opened::open(&config, &dir)?;
+    privileges::join_group_of(&config.data_dir);
+    privileges::drop_all_but_net_admin()?;
+
+    // Variables are dropped from last to first: forwarding ends before the rules go.
+    let Opened { _nat, _state, uapi, metrics, tun, sockets } = opened;
+    let core = make_core(&config, secret)?;
+    let running = shard::start(core, Arc::clone(&sockets), tun, ConntrackFlusher::start()?)?;
+    let is_ready = Ready { public_key, endpoint: config.endpoint.clone(), interface: config.interface.to_string() };
+    tracing::info!(
+        gateway.name = %config.name,
+        public_key = %public_key,
+        endpoint = config.endpoint,
+        interface = %config.interface,
+        v4 = %config.network.v4(),
+        v6 = %config.network.v6(),
+        nat = config.nat,
+        "the gateway is up; nothing passes before the control plane was heard"
+    );
+    let runtime = runtime(2)?;
+    let serving = serve(&config, &enrolment, public_key, running, &uapi, metrics, shutdown, || ready(&is_ready));
+    let result = runtime.block_on(serving);
+    runtime.shutdown_timeout(TASKS_END_WITHIN);
+    tracing::info!("the gateway is down");
+    result
+}
+
+fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, GatewayError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("gateway")
+        .enable_all()
+        .build()
+        .map_err(|source| GatewayError::Runtime { source })
+}
+
+/// Everything that needs privileges to open. Fields are dropped from first to last: the reverse of opening.
+struct Opened {
+    uapi: UapiSocket,
+    _state: HostState,
+    _nat: NatTable,
+    metrics: Option<StdTcpListener>,
+    tun: TunDevice,
+    sockets: Arc<[UdpSocketBound]>,
+}
+
+impl Opened {
+    fn open(config: &GatewayConfig, dir: &GatewayDir) -> Result<Self, GatewayError> {
+        let interface = config.interface.as_str();
+        let mut state = HostState::begin(dir, interface)?;
+        // What can be refused for a configuration's sake comes before what changes the host.
+        let sockets: Arc<[UdpSocketBound]> = Arc::from(udp::bind_all(&config.listen)?);
+        let metrics = config.metrics.map(metrics::bind).transpose()?;
+        let setup = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| GatewayError::Runtime { source })?;
+        let tun = setup.block_on(async {
+            let netlink = Netlink::open()?;
+            netlink.wait_until_free(interface).await?;
+            let tun = TunDevice::create(interface)?;
+            quiet_ipv6(interface);
+            netlink.set_up(interface, &config.network).await?;
+            Ok::<_, GatewayError>(tun)
+        })?;
+        // Rules before forwarding: at no moment does this host forward without them.
+        let nat = NatTable::load(interface, &config.network, config.nat)?;
+        forward_packets(&mut state)?;
+        let uapi = UapiSocket::bind(interface)?;
+        Ok(Self { uapi, _state: state, _nat: nat, metrics, tun, sockets })
+    }
+}
+
+fn make_core(config: &GatewayConfig, secret: StaticSecret) -> Result<Gateway, GatewayError> {
+    let mut seed = [0; 32];
+    key::fill_random(&mut seed).map_err(|source| GatewayError::Runtime { source })?;
+    Ok(Gateway::new(CoreConfig {
+        secret,
+        network: config.network,
+        authority_ttl_max: config.authority_ttl,
+        limits: Limits { mtu: TUN_MTU, ..Limits::default() },
+        seed,
+    }))
+}
+
+#[expect(clippy::too_many_arguments, reason = "called once, by the function that opened all of these")]
+async fn serve(
+    config: &GatewayConfig,
+    enrolment: &Enrolment,
+    public_key: PublicKey,
+    running: RunningShard,
+    uapi: &UapiSocket,
+    metrics_listener: Option<StdTcpListener>,
+    shutdown: CancellationToken,
+    ready: impl FnOnce(),
+) -> Result<(), GatewayError> {
+    let RunningShard { handle, events, status, ended, thread } = running;
+    let (feed_status, feed_seen) = watch::channel(FeedStatus::default());
+    let enforcement = metrics::enforcement_histogram();
+    // Dropped, and with it every task ended, when this function returns.
+    let mut tasks = JoinSet::new();
+    let listen_port = config.listen.first().map_or(0, std::net::SocketAddr::port);
+    tasks.spawn(uapi::serve(uapi.listener()?, handle.clone(), listen_port));
+    if let (Some(listener), Some(address)) = (metrics_listener, config.metrics) {
+        let listener =
+            tokio::net::TcpListener::from_std(listener).map_err(|source| GatewayError::Metrics { address, source })?;
+        let metrics = Metrics::new(handle.clone(), status.clone(), feed_seen, enforcement.clone());
+        tasks.spawn(metrics::serve(listener, Arc::new(metrics)));
+    }
+    let netlink = Netlink::open()?;
+    tell_own_addresses(&netlink, &handle, &mut Vec::new()).await?;
+    tasks.spawn(follow_own_addresses(netlink, handle.clone()));
+    ready();
+    let feed = feed(
+        config,
+        enrolment,
+        hello(config, public_key),
+        FeedParts { handle: handle.clone(), events, status, feed_status, enforcement },
+    );
+    let result = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        result = feed => result,
+        result = shard_end(ended) => result,
+    };
+    // The thread may have ended by itself already.
+    let _stopped = handle.send(ShardMessage::Stop).await;
+    drop(tasks);
+    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+    match (result, joined) {
+        (Ok(()), Ok(Err(_))) => Err(GatewayError::ShardStopped { message: "it panicked".to_owned() }),
+        (result, _) => result,
+    }
+}
+
+async fn shard_end(ended: oneshot::Receiver<Result<(), String>>) -> Result<(), GatewayError> {
+    let message = match ended.await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(message)) => message,
+        Err(_) => "it panicked".to_owned(),
+    };
+    Err(GatewayError::ShardStopped { message })
+}
+
+fn hello(config: &GatewayConfig, public_key: PublicKey) -> GatewayHello {
+    GatewayHello {
+        name: config.name.clone(),
+        public_key,
+        endpoint: config.endpoint.clone(),
+        network: config.network,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+struct FeedParts {
+    handle: ShardHandle,
+    events: mpsc::Receiver<ShardEvent>,
+    status: watch::Receiver<ShardStatus>,
+    feed_status: watch::Sender<FeedStatus>,
+    enforcement: Histogram,
+}
+
+/// Enrols if need be, then runs the feed for as long as the packet thread runs.
+async fn feed(
+    config: &GatewayConfig,
+    enrolment: &Enrolment,
+    hello: GatewayHello,
+    parts: FeedParts,
+) -> Result<(), GatewayError> {
+    let connector = match &config.feed {
+        FeedAddress::Unix(path) => Connector::Unix(path.clone()),
+        FeedAddress::Https { host, port } => {
+            let folder = config.gateway_dir();
+            if let Enrolment::Token(token) = enrolment {
+                enrol(&folder, (host, *port), &config.name, token).await?;
+                tracing::info!(gateway.name = %config.name, "this gateway is enrolled; its token is used up");
+            }
+            let tls = tls::enrolled(&folder).map_err(|message| EnrolError::Identity { message })?;
+            Connector::Tls { host: host.clone(), port: *port, config: Arc::new(tls) }
+        }
+    };
+    feed_client::run(FeedClient {
+        connector,
+        hello,
+        shard: parts.handle,
+        shard_status: parts.status,
+        events: parts.events,
+        status: parts.feed_status,
+        enforcement: parts.enforcement,
+    })
+    .await;
+    // The packet thread ended; the other branch says why.
+    std::future::pending().await
+}
+
+async fn follow_own_addresses(netlink: Netlink, shard: ShardHandle) {
+    let mut told = Vec::new();
+    loop {
+        if let Err(error) = tell_own_addresses(&netlink, &shard, &mut told).await {
+            tracing::warn!(%error, "cannot read this host's addresses; the last ones known stay refused");
+        }
+        tokio::time::sleep(OWN_ADDRESSES_EVERY).await;
+    }
+}
+
+async fn tell_own_addresses(
+    netlink: &Netlink,
+    shard: &ShardHandle,
+    told: &mut Vec<std::net::IpAddr>,
+) -> Result<(), GatewayError> {
+    let own = netlink.own_addresses().await?;
+    if own != *told {
+        told.clone_from(&own);
+        // When the packet thread is gone there is nobody to tell.
+        let _told = shard.send(ShardMessage::Command(Command::OwnAddresses(own), boot_now())).await;
+    }
+    Ok(())
+}
