@@ -1,0 +1,59 @@
+//! The rules of Doorward: who may be added, granted, suspended and put out, and what follows from it for a device.
+//!
+//! Each function takes what is known and the time it is, and returns the next state or a [`Denial`]. [`derive_lease`] is
+//! the one place where access comes from.
+//!
+//! Architecture invariant: no I/O, no async, no clock, no randomness. Time and ids are arguments; the store keeps what
+//! comes out, and the gateway enforces it.
+
+mod alert;
+mod audit;
+mod authz;
+mod denial;
+mod device;
+mod gateway;
+mod grant;
+mod lease;
+mod lockdown;
+mod offboard;
+mod principal;
+mod reason;
+mod resource;
+mod token;
+
+pub use alert::{Alert, AlertKind};
+pub use audit::{AuditEntry, AuditHash, AuditRow, ChainBreak, ChainHead, audit_hash, verify_chain};
+pub use authz::{Action, Actor, Decision, Subject, authorise};
+pub use denial::{Denial, DenialCode};
+pub use device::{Device, DeviceState, NewDevice, Revocation};
+pub use gateway::{Gateway, Receipt, check_endpoint};
+pub use grant::{Grant, GrantState, GrantedResource, NewGrant};
+pub use lease::{Derived, LeaseSubject, LeaseTerms, derive_lease};
+pub use lockdown::LockdownState;
+pub use offboard::{Effect, offboard, restore, suspend};
+pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
+pub use reason::{Reason, ReasonError};
+pub use resource::{NewResource, Resource};
+pub use token::{ApiToken, EnrolmentRefusal, EnrolmentToken, TokenHash, check_enrolment};
+
+use doorward_model::Timestamp;
+
+/// Rounds a time down to the microsecond, which is what databases keep and the audit chain hashes.
+///
+/// Callers pass each `now` through here once, so that what they hold equals what they read back.
+#[must_use]
+pub fn micros(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_rounded_down_to_what_a_database_keeps() {
+        let at: Timestamp = "2026-11-21T12:00:00.123456789Z".parse().unwrap();
+        assert_eq!(micros(at).to_string(), "2026-11-21T12:00:00.123456Z");
+        assert_eq!(micros(micros(at)), micros(at));
+    }
+}

@@ -1,0 +1,112 @@
+//! Resources: what stands behind the gateway.
+
+use doorward_model::{Allow, ResourceId, ResourceName, Target, Timestamp, TunnelNetwork};
+use ipnet::IpNet;
+
+use crate::Denial;
+
+/// Targets of one resource at most: a lease carries them all, and a lease must stay small.
+const TARGETS_MAX: usize = 64;
+/// Protocol and port entries of one resource at most, for the same reason.
+const ALLOWS_MAX: usize = 64;
+
+/// What stands behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resource {
+    /// The id.
+    pub id: ResourceId,
+    /// The name, unique among resources that were not removed.
+    pub name: ResourceName,
+    /// Where it is.
+    pub targets: Vec<Target>,
+    /// What is allowed there.
+    pub allow: Vec<Allow>,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it was removed, where it was.
+    pub removed_at: Option<Timestamp>,
+}
+
+/// What is needed to add a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewResource {
+    /// A fresh id.
+    pub id: ResourceId,
+    /// The name.
+    pub name: ResourceName,
+    /// Where it is.
+    pub targets: Vec<Target>,
+    /// What is allowed there.
+    pub allow: Vec<Allow>,
+}
+
+impl Resource {
+    /// Decides whether a resource may be added, and makes the record; lists are sorted and freed of doubles.
+    ///
+    /// # Errors
+    /// A denial where a list is empty or too long, or a target lies inside Doorward's own network: devices must not
+    /// reach one another through a resource.
+    pub fn add(new: NewResource, network: &TunnelNetwork, now: Timestamp) -> Result<Self, Denial> {
+        let NewResource { id, name, mut targets, mut allow } = new;
+        targets.sort_unstable();
+        targets.dedup();
+        allow.sort_unstable();
+        allow.dedup();
+        if targets.is_empty() {
+            return Err(Denial::invalid(format!(
+                "resource {name} leads nowhere: give at least one `--target ADDRESS`"
+            )));
+        }
+        if allow.is_empty() {
+            return Err(Denial::invalid(format!(
+                "resource {name} allows nothing: give at least one `--allow`, such as `--allow tcp/443`"
+            )));
+        }
+        if targets.len() > TARGETS_MAX || allow.len() > ALLOWS_MAX {
+            return Err(Denial::invalid(format!(
+                "resource {name} is too large: at most {TARGETS_MAX} targets and {ALLOWS_MAX} `--allow` entries; make it two resources"
+            )));
+        }
+        for own in [IpNet::V4(network.v4()), IpNet::V6(network.v6())] {
+            let inside = targets.iter().find(|target| own.contains(&target.net()) || target.net().contains(&own));
+            if let Some(target) = inside {
+                return Err(Denial::refused(format!(
+                    "target {target} overlaps Doorward's own network {own}: name hosts behind the gateway"
+                )));
+            }
+        }
+        Ok(Self { id, name, targets, allow, created_at: now, removed_at: None })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DenialCode;
+    use crate::lease::fixtures::t;
+
+    fn add(targets: &[&str], allow: &[&str]) -> Result<Resource, Denial> {
+        let new = NewResource {
+            id: ResourceId::new(uuid::Uuid::from_u128(1)),
+            name: "panel".parse().unwrap(),
+            targets: targets.iter().map(|text| text.parse().unwrap()).collect(),
+            allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
+        };
+        Resource::add(new, &TunnelNetwork::default(), t(1))
+    }
+
+    #[test]
+    fn a_resource_leads_somewhere_and_allows_something() {
+        assert!(add(&["10.0.5.10"], &["tcp/443"]).is_ok());
+        assert!(add(&[], &["tcp/443"]).unwrap_err().sentence.contains("--target"));
+        assert!(add(&["10.0.5.10"], &[]).unwrap_err().sentence.contains("--allow"));
+        assert_eq!(add(&["10.0.5.10", "10.0.5.10"], &["tcp/443"]).unwrap().targets.len(), 1);
+    }
+
+    #[test]
+    fn devices_cannot_be_made_a_resource() {
+        for inside in ["100.80.0.7", "100.80.0.0/16", "100.0.0.0/8", "fd64:6f6f:7277::9"] {
+            assert_eq!(add(&[inside], &["icmp"]).unwrap_err().code, DenialCode::Refused, "{inside}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Where Doorward keeps its state: SQLite or PostgreSQL behind one interface. All SQL of the project is here.
+//!
+//! - [`Store::open`] brings the schema up to date. [`Store::read`] gives one consistent state to read from;
+//!   [`Store::write`] gives a change in the making, which only [`WriteTx::commit`] keeps, together with its audit row
+//!   and its outbox row.
+//! - Observations (receipts, alerts, who was seen when) are methods of [`Store`] itself: they decide nothing and have
+//!   no audit row.
+//! - Time is an argument everywhere; pass it through [`doorward_domain::micros`].
+//!
+//! Architecture invariant: no rules (they are in `doorward-domain`), no HTTP, no clock. What must be unique is unique in
+//! the schema; the checks before it exist for their sentences.
+
+mod alerts;
+mod audit;
+mod db;
+mod devices;
+mod error;
+mod gateways;
+mod grants;
+mod leases;
+mod lockdown;
+mod open;
+mod outbox;
+mod people;
+mod receipts;
+mod resources;
+#[cfg(feature = "test-support")]
+pub mod test_support;
+mod tokens;
+mod tx;
+
+pub use error::StoreError;
+pub use open::Store;
+pub use outbox::Changes;
+pub use people::Counts;
+pub use resources::Removed;
+pub use tx::{Committed, Outbox, ReadTx, WriteTx};

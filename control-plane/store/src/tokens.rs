@@ -1,0 +1,92 @@
+//! API tokens.
+
+use doorward_domain::{ApiToken, TokenHash};
+use doorward_model::Timestamp;
+
+use crate::db::{Row, args};
+use crate::{ReadTx, Store, StoreError, WriteTx};
+
+fn api_token(row: &Row) -> Result<ApiToken, StoreError> {
+    Ok(ApiToken {
+        name: row.get("name")?,
+        created_at: row.time("created_at")?,
+        created_by: row.get("created_by")?,
+        last_used_at: row.time_opt("last_used_at")?,
+    })
+}
+
+impl ReadTx {
+    /// The token with this hash, unless it was revoked.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn api_token(&mut self, hash: &TokenHash) -> Result<Option<ApiToken>, StoreError> {
+        let sql = "SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL";
+        self.tx.row(sql, args![&hash.0]).await?.as_ref().map(api_token).transpose()
+    }
+
+    /// The tokens that were not revoked, by name.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn api_tokens(&mut self) -> Result<Vec<ApiToken>, StoreError> {
+        self.tx
+            .rows("SELECT * FROM api_tokens WHERE revoked_at IS NULL ORDER BY name", args![])
+            .await?
+            .iter()
+            .map(api_token)
+            .collect()
+    }
+}
+
+impl WriteTx {
+    /// Keeps the hash of an API token.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where a token of that name exists.
+    pub async fn api_token_add(&mut self, hash: &TokenHash, token: &ApiToken) -> Result<(), StoreError> {
+        let name = token.name.as_str();
+        if self
+            .tx
+            .row("SELECT name FROM api_tokens WHERE name = $1 AND revoked_at IS NULL", args![name])
+            .await?
+            .is_some()
+        {
+            return Err(StoreError::conflict(format!(
+                "a token named {name} exists already: choose another name, or revoke that one"
+            )));
+        }
+        let sql = "INSERT INTO api_tokens (hash, name, created_at, created_by) VALUES ($1, $2, $3, $4)";
+        self.tx.execute(sql, args![&hash.0, name, token.created_at, token.created_by.as_str()]).await.map(drop)
+    }
+
+    /// Ends an API token.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is none of that name.
+    pub async fn api_token_revoke(&mut self, name: &str, now: Timestamp) -> Result<(), StoreError> {
+        match self
+            .tx
+            .execute("UPDATE api_tokens SET revoked_at = $2 WHERE name = $1 AND revoked_at IS NULL", args![name, now])
+            .await?
+        {
+            0 => Err(StoreError::not_found(format!(
+                "there is no token named {}: see the list of tokens",
+                name.escape_default()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Store {
+    /// Notes that a token was used; call it at most once a minute for each.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn api_token_used(&self, hash: &TokenHash, at: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.write().await?;
+        tx.tx.execute("UPDATE api_tokens SET last_used_at = $2 WHERE hash = $1", args![&hash.0, at]).await?;
+        tx.commit_observation().await
+    }
+}
