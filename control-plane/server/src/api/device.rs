@@ -1,0 +1,167 @@
+//! Devices.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{EndOutcome, EndRequest, Refusals};
+use crate::app::{Answer, App, Caller, devices};
+use crate::http::{ApiJson, ApiPath, ApiQuery};
+use axum::extract::State;
+use axum::http::StatusCode;
+use doorward_model::{DeviceId, DeviceName, Email, GatewayName, PublicKey, TimeLimit, Timestamp};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// `POST /api/v1/devices`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceNew {
+    /// Whose device it is.
+    #[schema(value_type = String, example = "dba@agency.example")]
+    pub email: Email,
+    /// The device's name, unique for the person.
+    #[schema(value_type = String, example = "laptop")]
+    pub name: DeviceName,
+    /// Its WireGuard public key; the private key stays on the device.
+    #[schema(value_type = String)]
+    pub public_key: PublicKey,
+    /// How long the device is good: a span such as `90d`, or RFC 3339. Absent: until revoked.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "90d")]
+    pub valid_for: Option<TimeLimit>,
+}
+
+/// Whether a device may connect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// Its key is good.
+    Active,
+    /// Its own time ran out.
+    Expired,
+    /// It was revoked; its key never comes back.
+    Revoked,
+}
+
+/// One WireGuard key of one person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Device {
+    /// The device's id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: DeviceId,
+    /// Whose it is.
+    #[schema(value_type = String)]
+    pub email: Email,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: DeviceName,
+    /// Its public key.
+    #[schema(value_type = String)]
+    pub public_key: PublicKey,
+    /// Its address inside the tunnel, a /32.
+    #[schema(value_type = String)]
+    pub address_v4: Ipv4Addr,
+    /// Its address inside the tunnel, a /128.
+    #[schema(value_type = String)]
+    pub address_v6: Ipv6Addr,
+    /// Whether it may connect.
+    pub state: DeviceState,
+    /// When its own validity ends; `null` means until revoked.
+    pub until: Option<Timestamp>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// The answer to a new device: the device and all that its config needs but the private key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceAdded {
+    /// The device.
+    #[serde(flatten)]
+    pub device: Device,
+    /// What goes into its config.
+    pub client: ClientSettings,
+    /// What the admin should know: no gateway known yet, no grant yet.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// What a device's config is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClientSettings {
+    /// The device's own addresses inside the tunnel, a /32 and a /128.
+    #[schema(value_type = Vec<String>)]
+    pub addresses: Vec<IpNet>,
+    /// Gateways to dial; the first is the one a plain config names. Empty until a gateway said hello once.
+    pub gateways: Vec<ClientGateway>,
+    /// Doorward's own network, IPv4.
+    #[schema(value_type = String)]
+    pub network_v4: Ipv4Net,
+    /// Doorward's own network, IPv6.
+    #[schema(value_type = String)]
+    pub network_v6: Ipv6Net,
+    /// Targets of the person's live and scheduled grants, sorted, each once.
+    #[schema(value_type = Vec<String>)]
+    pub allowed_ips: Vec<IpNet>,
+    /// The tunnel's MTU in bytes.
+    pub mtu: u16,
+    /// Seconds between keepalives.
+    pub persistent_keepalive: u16,
+}
+
+/// A gateway as a client sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClientGateway {
+    /// The gateway's name.
+    #[schema(value_type = String)]
+    pub name: GatewayName,
+    /// Its WireGuard public key.
+    #[schema(value_type = String)]
+    pub public_key: PublicKey,
+    /// What to dial, `host:port`.
+    pub endpoint: String,
+}
+
+/// Which devices or grants to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct OfPerson {
+    /// Only this person's.
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
+    pub(crate) email: Option<Email>,
+}
+
+/// Lists devices.
+#[utoipa::path(get, path = "/api/v1/devices", tag = "devices", params(OfPerson),
+    responses((status = 200, body = Vec<Device>), Refusals))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    ApiQuery(of): ApiQuery<OfPerson>,
+) -> Answer<Vec<Device>> {
+    devices::list(&app, &caller.0, of.email.as_ref()).await.map(axum::Json)
+}
+
+/// Adds a device by its public key.
+#[utoipa::path(post, path = "/api/v1/devices", tag = "devices", request_body = DeviceNew,
+    responses((status = 201, body = DeviceAdded), Refusals))]
+pub(crate) async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    ApiJson(new): ApiJson<DeviceNew>,
+) -> Answer<DeviceAdded, StatusCode> {
+    devices::add(&app, &caller.0, new).await.map(|device| (StatusCode::CREATED, axum::Json(device)))
+}
+
+/// Revokes a device for good, and waits for the gateways.
+#[utoipa::path(post, path = "/api/v1/devices/{id}/revoke", tag = "devices", params(("id" = uuid::Uuid, Path)),
+    request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(id): ApiPath<DeviceId>,
+    ApiJson(request): ApiJson<EndRequest>,
+) -> Answer<EndOutcome> {
+    devices::revoke(&app, &caller.0, id, request.reason).await.map(axum::Json)
+}

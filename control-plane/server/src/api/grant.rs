@@ -1,0 +1,121 @@
+//! Grants.
+
+use super::device::OfPerson;
+use super::{EndOutcome, EndRequest, Refusals};
+use crate::app::{Answer, App, Caller, grants};
+use crate::http::{ApiJson, ApiPath, ApiQuery};
+use axum::extract::State;
+use axum::http::StatusCode;
+use doorward_model::{Email, GrantId, ResourceName, TimeLimit, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `POST /api/v1/grants`. Exactly one of `for` and `until` is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantNew {
+    /// Who.
+    #[schema(value_type = String, example = "dba@agency.example")]
+    pub email: Email,
+    /// What.
+    #[schema(value_type = String, example = "customer-db")]
+    pub resource: ResourceName,
+    /// How long, from its start: a span such as `8h`.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "8h")]
+    pub valid_for: Option<TimeLimit>,
+    /// Until when, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub until: Option<TimeLimit>,
+    /// From when, RFC 3339 or a span from this moment; absent: at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub from: Option<TimeLimit>,
+    /// Why, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Where a grant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantState {
+    /// It holds.
+    Active,
+    /// It begins later.
+    Scheduled,
+    /// Its time is over.
+    Ended,
+    /// It was taken away.
+    Revoked,
+}
+
+/// A person may use a resource, from when to when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Grant {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: GrantId,
+    /// Who.
+    #[schema(value_type = String)]
+    pub email: Email,
+    /// What.
+    #[schema(value_type = String)]
+    pub resource: ResourceName,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+    /// Where it stands.
+    pub state: GrantState,
+    /// When it was given.
+    pub created_at: Timestamp,
+}
+
+/// The answer to a new grant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantAdded {
+    /// The grant.
+    #[serde(flatten)]
+    pub grant: Grant,
+    /// What the admin should know: the person's own end date comes first.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// Lists grants.
+#[utoipa::path(get, path = "/api/v1/grants", tag = "grants", params(OfPerson),
+    responses((status = 200, body = Vec<Grant>), Refusals))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    ApiQuery(of): ApiQuery<OfPerson>,
+) -> Answer<Vec<Grant>> {
+    grants::list(&app, &caller.0, of.email.as_ref()).await.map(axum::Json)
+}
+
+/// Gives a grant.
+#[utoipa::path(post, path = "/api/v1/grants", tag = "grants", request_body = GrantNew,
+    responses((status = 201, body = GrantAdded), Refusals))]
+pub(crate) async fn add(
+    State(app): State<App>,
+    caller: Caller,
+    ApiJson(new): ApiJson<GrantNew>,
+) -> Answer<GrantAdded, StatusCode> {
+    grants::add(&app, &caller.0, new).await.map(|grant| (StatusCode::CREATED, axum::Json(grant)))
+}
+
+/// Takes a grant away, and waits for the gateways.
+#[utoipa::path(post, path = "/api/v1/grants/{id}/revoke", tag = "grants", params(("id" = uuid::Uuid, Path)),
+    request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(id): ApiPath<GrantId>,
+    ApiJson(request): ApiJson<EndRequest>,
+) -> Answer<EndOutcome> {
+    grants::revoke(&app, &caller.0, id, request.reason).await.map(axum::Json)
+}

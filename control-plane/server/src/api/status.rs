@@ -1,0 +1,81 @@
+//! The state of the whole in one answer.
+
+use doorward_model::{DeviceId, Email, GatewayName, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Refusals;
+use super::{Gateway, LockdownStatus};
+use crate::app::{Answer, App, Caller, status};
+use axum::extract::State;
+
+/// `GET /api/v1/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Status {
+    /// The program's version.
+    pub version: String,
+    /// The server's time.
+    pub now: Timestamp,
+    /// The current revision.
+    pub revision: u64,
+    /// Every gateway that is known.
+    pub gateways: Vec<Gateway>,
+    /// People who are active.
+    pub people: u64,
+    /// Devices that are not revoked.
+    pub devices: u64,
+    /// Grants that hold or begin later.
+    pub grants: u64,
+    /// Whether anybody passes.
+    pub lockdown: LockdownStatus,
+    /// The newest receipts, newest first, 10 at most.
+    pub last_receipts: Vec<RecentReceipt>,
+    /// The newest alerts that somebody should look at, newest first, 10 at most; `audit tail` has the rest.
+    pub alerts: Vec<Alert>,
+}
+
+/// A receipt in the record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecentReceipt {
+    /// The gateway.
+    #[schema(value_type = String)]
+    pub gateway: GatewayName,
+    /// The revision that it enforced.
+    pub revision: u64,
+    /// When that revision was decided.
+    pub decided_at: Timestamp,
+    /// When the confirmation came.
+    pub enforced_at: Timestamp,
+    /// Milliseconds between the two.
+    pub enforced_after_ms: u64,
+}
+
+/// Something a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// When.
+    pub at: Timestamp,
+    /// What kind, such as `revoked_key_knocked` or `receipt_missing`.
+    pub kind: String,
+    /// Which gateway told it, or missed it.
+    #[schema(value_type = Option<String>)]
+    pub gateway: Option<GatewayName>,
+    /// The device, where one is known.
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub device: Option<DeviceId>,
+    /// Whose, where it is known.
+    #[schema(value_type = Option<String>)]
+    pub email: Option<Email>,
+    /// From where, on the outside, `address:port`.
+    pub source: Option<String>,
+    /// One sentence with the names in it.
+    pub message: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Shows the state of the whole.
+#[utoipa::path(get, path = "/api/v1/status", tag = "status", responses((status = 200, body = Status), Refusals))]
+pub(crate) async fn show(State(app): State<App>, caller: Caller) -> Answer<Status> {
+    status::show(&app, &caller.0).await.map(axum::Json)
+}

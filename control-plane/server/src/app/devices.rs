@@ -1,0 +1,147 @@
+//! Devices: list, add, revoke.
+
+use doorward_domain::{self as domain, Action, Actor, GrantState, GrantedResource, NewDevice, Subject, micros};
+use doorward_model::{DeviceId, Email, EndReason, Timestamp};
+use doorward_store::Outbox;
+use ipnet::IpNet;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::revocation::{Commitment, Concerned, outcome};
+use super::views::{emails, promised};
+use super::{App, Record, Refusal, allow, allow_read, people, reason, views};
+use crate::api::{ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, EndOutcome, Ended};
+
+/// The tunnel's MTU: what every path carries (RFC 8200 section 5), so that no café's network needs luck.
+const TUNNEL_MTU: u16 = 1280;
+/// Seconds between keepalives: shorter than the timeouts of ordinary NAT (the WireGuard documentation's advice).
+const KEEPALIVE_SECONDS: u16 = 25;
+
+/// Lists devices, of one person or of all.
+pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result<Vec<Device>, Refusal> {
+    allow_read(actor)?;
+    let now = app.clock.now();
+    let mut read = app.store.read().await?;
+    let devices = match of {
+        Some(email) => {
+            let person = people::find(&mut read, email).await?;
+            read.devices_of(person.id).await?
+        }
+        None => read.devices().await?,
+    };
+    let emails = emails(&mut read).await?;
+    devices
+        .iter()
+        .map(|device| views::device(device, &promised(&emails, &device.principal)?, &app.terms.network, now))
+        .collect()
+}
+
+/// Adds a device.
+pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<DeviceAdded, Refusal> {
+    let DeviceNew { email, name, public_key, valid_for } = new;
+    allow(actor, Action::DeviceAdd, &Subject::Person(email.clone()))?;
+    let now = app.clock.now();
+    let until =
+        valid_for.map(|limit| limit.resolve(now)).transpose().map_err(|error| Refusal::Invalid(error.to_string()))?;
+    let mut tx = app.store.write().await?;
+    let person = people::find(&mut tx, &email).await?;
+    let new = NewDevice {
+        id: DeviceId::new(Uuid::now_v7()),
+        principal: person.id,
+        name,
+        public_key,
+        preshared_key: None,
+        not_after: until.map(micros),
+        created_at: now,
+    };
+    new.check(&person)?;
+    let device = tx.device_add(&new, &app.terms.network).await?;
+    let granted = tx.grants_of(person.id).await?;
+    let gateways = tx.gateways().await?;
+    let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
+    let record = Record {
+        at: now,
+        actor,
+        action: Action::DeviceAdd,
+        subject: Subject::Device(device.id),
+        detail: json!({
+            "email": person.email, "name": device.name, "public_key": device.public_key, "until": device.not_after,
+            "address_v4": rendered.address_v4, "address_v6": rendered.address_v6,
+        }),
+    };
+    app.commit(tx, record, Outbox::Devices(vec![device.id])).await?;
+    Ok(settled(app, rendered, &granted, &gateways, now))
+}
+
+/// Revokes a device for good.
+pub(crate) async fn revoke(app: &App, actor: &Actor, id: DeviceId, why: Option<String>) -> Result<EndOutcome, Refusal> {
+    let subject = Subject::Device(id);
+    allow(actor, Action::DeviceRevoke, &subject)?;
+    let why = reason(why)?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let missing = || Refusal::NotFound(format!("no device has the id {id}: `doorward device list` shows all"));
+    let before = tx.device(id).await?.ok_or_else(missing)?;
+    let device = tx.device_revoke(id, EndReason::DeviceRevoked, now).await?;
+    let person = tx.person(device.principal).await?.ok_or_else(missing)?;
+    let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
+    // Revoking twice is no error and no change, so gateways have nothing to hear.
+    let concerned = if before.revoked.is_none() { vec![id] } else { Vec::new() };
+    let detail = json!({ "email": person.email, "name": device.name, "public_key": device.public_key, "reason": why });
+    let record = Record { at: now, actor, action: Action::DeviceRevoke, subject, detail };
+    let committed = app.commit(tx, record, Outbox::Devices(concerned)).await?;
+    let commitment = Commitment::new(app, &committed, Concerned::Devices([id].into()));
+    Ok(outcome(app, commitment, Ended { devices: vec![rendered], ..Ended::default() }).await)
+}
+
+/// Puts together what the device's config needs.
+fn settled(
+    app: &App,
+    device: Device,
+    granted: &[GrantedResource],
+    gateways: &[domain::Gateway],
+    now: Timestamp,
+) -> DeviceAdded {
+    let counts = |granted: &&GrantedResource| match granted.grant.state(now) {
+        GrantState::Active | GrantState::Scheduled => true,
+        GrantState::Ended | GrantState::Revoked => false,
+    };
+    let targets = granted.iter().filter(counts).flat_map(|granted| &granted.resource.targets);
+    let mut allowed_ips: Vec<IpNet> = targets.map(|target| target.net()).collect();
+    allowed_ips.sort_unstable();
+    allowed_ips.dedup();
+    let dialled = |gateway: &domain::Gateway| {
+        Some(ClientGateway {
+            name: gateway.name.clone(),
+            public_key: gateway.public_key?,
+            endpoint: gateway.endpoint.clone()?,
+        })
+    };
+    let gateways: Vec<ClientGateway> = gateways.iter().filter_map(dialled).collect();
+    let mut warnings = Vec::new();
+    if gateways.is_empty() {
+        warnings.push(
+            "no gateway has said hello yet, so the config has no endpoint: start the gateway and add the device again"
+                .to_owned(),
+        );
+    }
+    if allowed_ips.is_empty() {
+        warnings.push(format!(
+            "{} has no grant yet, so this device reaches nothing: run `doorward grant add`",
+            device.email
+        ));
+    }
+    let client = ClientSettings {
+        addresses: vec![
+            IpNet::from(std::net::IpAddr::V4(device.address_v4)),
+            IpNet::from(std::net::IpAddr::V6(device.address_v6)),
+        ],
+        gateways,
+        network_v4: app.terms.network.v4(),
+        network_v6: app.terms.network.v6(),
+        allowed_ips,
+        mtu: TUNNEL_MTU,
+        persistent_keepalive: KEEPALIVE_SECONDS,
+    };
+    DeviceAdded { device, client, warnings }
+}

@@ -1,0 +1,129 @@
+//! Use cases: each authorises, decides through the domain and writes one transaction.
+//!
+//! Architecture invariant: no SQL here, and no HTTP beyond the shapes of the API that are returned.
+
+pub(crate) mod audit;
+pub(crate) mod devices;
+pub(crate) mod enrolment;
+pub(crate) mod gateways;
+pub(crate) mod grants;
+pub(crate) mod lockdown;
+pub(crate) mod people;
+mod refusal;
+pub(crate) mod resources;
+mod revocation;
+mod secret;
+pub(crate) mod status;
+pub(crate) mod tokens;
+mod views;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use doorward_domain::{Action, Actor, AuditEntry, LeaseTerms, Reason, Subject, authorise};
+use doorward_model::Timestamp;
+use doorward_store::{Committed, Outbox, Store, WriteTx};
+use serde_json::Value;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::refusal::Refusal;
+use crate::clock::Clock;
+use crate::feed::Hub;
+use crate::net::FeedAuthority;
+
+/// The answer of a JSON route: the body, with a status where it is not 200.
+pub(crate) type Answer<T, S = ()> = Result<<S as Answered<T>>::Body, Refusal>;
+
+/// Puts a status beside a body, or nothing.
+pub(crate) trait Answered<T> {
+    /// What axum renders.
+    type Body;
+}
+
+impl<T> Answered<T> for () {
+    type Body = Json<T>;
+}
+
+impl<T> Answered<T> for axum::http::StatusCode {
+    type Body = (Self, Json<T>);
+}
+
+/// The server's parts, shared by all requests.
+pub(crate) type App = Arc<Server>;
+
+/// See [`App`].
+pub(crate) struct Server {
+    /// The database.
+    pub(crate) store: Store,
+    /// The one clock.
+    pub(crate) clock: Clock,
+    /// Gateway sessions.
+    pub(crate) hub: Hub,
+    /// What holds for every lease.
+    pub(crate) terms: LeaseTerms,
+    /// How long a gateway goes on enforcing what it last heard.
+    pub(crate) authority_ttl: Duration,
+    /// Signs gateways' certificates.
+    pub(crate) feed_authority: FeedAuthority,
+    /// Whether gateways on other machines can connect at all.
+    pub(crate) remote_feed: bool,
+    /// Work that outlives its request.
+    pub(crate) workers: TaskTracker,
+}
+
+/// Who calls, once authenticated.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(pub(crate) Actor);
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Refusal> {
+        // A route outside of the authenticating layer is a defect, and fails closed.
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Refusal::Unauthenticated("no credential came with the request".to_owned()))
+    }
+}
+
+/// Refuses what the actor may not do.
+pub(crate) fn allow(actor: &Actor, action: Action, subject: &Subject) -> Result<(), Refusal> {
+    authorise(actor, action, subject).require().map_err(Refusal::from)
+}
+
+/// Refuses who may not read.
+pub(crate) fn allow_read(actor: &Actor) -> Result<(), Refusal> {
+    allow(actor, Action::Read, &Subject::Everything)
+}
+
+/// Parses a reason.
+pub(crate) fn reason(text: Option<String>) -> Result<Option<Reason>, Refusal> {
+    text.filter(|text| !text.trim().is_empty())
+        .map(|text| text.parse().map_err(|error: doorward_domain::ReasonError| Refusal::Invalid(error.to_string())))
+        .transpose()
+}
+
+/// What a use case records.
+pub(crate) struct Record<'a> {
+    pub(crate) at: Timestamp,
+    pub(crate) actor: &'a Actor,
+    pub(crate) action: Action,
+    pub(crate) subject: Subject,
+    pub(crate) detail: Value,
+}
+
+impl Server {
+    /// Commits a transaction with its record, and wakes the feed.
+    pub(crate) async fn commit(&self, tx: WriteTx, record: Record<'_>, outbox: Outbox) -> Result<Committed, Refusal> {
+        let Record { at, actor, action, subject, detail } = record;
+        tracing::info!(actor = %actor, action = action.as_str(), subject = %subject, "committing");
+        let committed = tx.commit(AuditEntry { at, actor: actor.clone(), action, subject, detail }, outbox).await?;
+        self.hub.committed(committed.revision.0);
+        Ok(committed)
+    }
+}

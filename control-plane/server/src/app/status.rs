@@ -1,0 +1,84 @@
+//! The state of the whole, and alerts.
+
+use doorward_domain::{Actor, Alert, Receipt};
+
+use super::{App, Refusal, allow_read, gateways, lockdown};
+use crate::api::{self, RecentReceipt, Status};
+
+/// Receipts and alerts in a status.
+const RECENT_MAX: u32 = 10;
+
+/// Alerts among which the urgent ones are looked for: the record of an ordinary day must not push them out.
+const ALERTS_READ: u32 = 500;
+
+/// Shows the state of the whole.
+pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
+    allow_read(actor)?;
+    let now = app.clock.now();
+    let mut read = app.store.read().await?;
+    let counts = read.counts(now).await?;
+    let receipts = read.receipts_recent(RECENT_MAX).await?;
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now,
+        revision: read.revision().await?.0,
+        gateways: read.gateways().await?.into_iter().map(|gateway| gateways::render(app, gateway)).collect(),
+        people: counts.people,
+        devices: counts.devices,
+        grants: counts.grants,
+        lockdown: lockdown::render(read.lockdown().await?),
+        last_receipts: receipts.into_iter().filter_map(render_receipt).collect(),
+        alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
+    })
+}
+
+fn urgent(alerts: Vec<Alert>) -> Vec<api::Alert> {
+    let urgent = alerts
+        .into_iter()
+        .filter(|alert| alert.kind.is_urgent())
+        .take(usize::try_from(RECENT_MAX).unwrap_or(usize::MAX));
+    urgent.map(render_alert).collect()
+}
+
+fn render_receipt(receipt: Receipt) -> Option<RecentReceipt> {
+    Some(RecentReceipt {
+        gateway: receipt.gateway_name,
+        revision: receipt.revision.0,
+        decided_at: receipt.decided_at,
+        enforced_at: receipt.enforced_at,
+        enforced_after_ms: receipt.enforced_after_ms?,
+    })
+}
+
+/// Renders an alert.
+pub(crate) fn render_alert(alert: Alert) -> api::Alert {
+    api::Alert {
+        at: alert.at,
+        kind: alert.kind.to_string(),
+        gateway: alert.gateway,
+        device: alert.device,
+        email: alert.email,
+        source: alert.source.map(|source| source.to_string()),
+        message: alert.message,
+        count: alert.count,
+    }
+}
+
+/// Logs an alert and keeps it.
+pub(crate) async fn raise(app: &App, alert: Alert) {
+    log(&alert);
+    if let Err(error) = app.store.alerts_record(std::slice::from_ref(&alert)).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "an alert could not be kept");
+    }
+}
+
+/// Logs an alert: as a warning where somebody should look soon.
+pub(crate) fn log(alert: &Alert) {
+    let (kind, gateway) = (alert.kind.as_str(), alert.gateway.as_ref().map(tracing::field::display));
+    let device = alert.device.map(tracing::field::display);
+    if alert.kind.is_urgent() {
+        tracing::warn!(kind, gateway.name = gateway, device.id = device, count = alert.count, "{}", alert.message);
+    } else {
+        tracing::info!(kind, gateway.name = gateway, device.id = device, count = alert.count, "{}", alert.message);
+    }
+}

@@ -1,0 +1,117 @@
+//! The server's one clock. It never goes back, whatever happens to the wall clock.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use doorward_model::Timestamp;
+use jiff::SignedDuration;
+use rustix::time::{ClockId, clock_gettime};
+
+/// How far wall clock and boot clock may drift apart between two looks before it is called a jump.
+const JUMP_MIN: Duration = Duration::from_secs(2);
+
+/// The later of the wall clock and what the boot clock says has passed since the start.
+///
+/// A wall clock that is set back lengthens nothing, and neither does a restart: the start is never before the latest
+/// moment that the database has on record. A wall clock that is set forward ends things early.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    base: Timestamp,
+    boot_at_base: Duration,
+    seen: Mutex<Seen>,
+}
+
+/// The two clocks at the last look for jumps.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    wall: Timestamp,
+    boot: Duration,
+}
+
+impl Clock {
+    /// Starts the clock; `recorded_at_latest` is the latest moment on record.
+    pub(crate) fn start(recorded_at_latest: Option<Timestamp>) -> Self {
+        Self::start_at(Timestamp::now(), boot(), recorded_at_latest)
+    }
+
+    fn start_at(wall: Timestamp, boot: Duration, recorded_at_latest: Option<Timestamp>) -> Self {
+        let base = recorded_at_latest.map_or(wall, |recorded| recorded.max(wall));
+        Self { base, boot_at_base: boot, seen: Mutex::new(Seen { wall, boot }) }
+    }
+
+    /// Returns the time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.at(Timestamp::now(), boot())
+    }
+
+    fn at(&self, wall: Timestamp, boot: Duration) -> Timestamp {
+        let passed = SignedDuration::try_from(boot.saturating_sub(self.boot_at_base)).unwrap_or(SignedDuration::ZERO);
+        let floor = self.base.checked_add(passed).unwrap_or(Timestamp::MAX);
+        // Databases keep microseconds; what is kept and what was said must be the same moment.
+        truncate(floor.max(wall))
+    }
+
+    /// Says by how much the wall clock jumped against the boot clock since the last call, if by 2 s or more.
+    pub(crate) fn jump(&self) -> Option<SignedDuration> {
+        self.jump_at(Timestamp::now(), boot())
+    }
+
+    fn jump_at(&self, wall: Timestamp, boot: Duration) -> Option<SignedDuration> {
+        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = std::mem::replace(&mut *seen, Seen { wall, boot });
+        drop(seen);
+        let by_boot = SignedDuration::try_from(boot.saturating_sub(before.boot)).ok()?;
+        let jump = wall.duration_since(before.wall).checked_sub(by_boot)?;
+        (jump.unsigned_abs() >= JUMP_MIN).then_some(jump)
+    }
+}
+
+fn boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+fn truncate(at: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    const fn boot_at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_back_does_not_turn_time_back() {
+        let clock = Clock::start_at(at(1_000), boot_at(50), None);
+        assert_eq!(clock.at(at(1_010), boot_at(60)), at(1_010));
+        assert_eq!(clock.at(at(-80_000), boot_at(70)), at(1_020));
+    }
+
+    #[test]
+    fn a_restart_with_an_earlier_wall_clock_begins_at_the_latest_record() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), Some(at(5_000)));
+        assert_eq!(clock.at(at(1_001), boot_at(1)), at(5_001));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_forward_is_followed() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), None);
+        assert_eq!(clock.at(at(90_000), boot_at(1)), at(90_000));
+    }
+
+    #[test]
+    fn jumps_are_seen_once_and_drift_is_none() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), None);
+        assert_eq!(clock.jump_at(at(1_011), boot_at(10)), None);
+        assert_eq!(clock.jump_at(at(1_100), boot_at(11)), Some(SignedDuration::from_secs(88)));
+        assert_eq!(clock.jump_at(at(1_101), boot_at(12)), None);
+        assert_eq!(clock.jump_at(at(101), boot_at(13)), Some(SignedDuration::from_secs(-1_001)));
+    }
+}

@@ -1,0 +1,14 @@
+//! The feed: leases down to gateways, receipts and events up.
+//!
+//! One session a gateway: hello, then one stream with a whole snapshot and deltas, and POSTs up. The rules of the
+//! protocol stand at the top of the model's `feed` module.
+
+mod handlers;
+mod hub;
+mod pump;
+mod read;
+mod session;
+
+pub(crate) use handlers::{enrol, routes};
+pub(crate) use hub::{Confirmation, Hub};
+pub(crate) use session::Identity;

@@ -1,0 +1,53 @@
+//! Who calls: the kernel says so on the admin socket, a token does over HTTPS.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use doorward_domain::Actor;
+
+use crate::app::{App, Caller, Refusal, tokens};
+use crate::net::Peer;
+
+/// Lets a request through with its caller, or answers 401.
+pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let actor = match request.extensions().get::<Peer>() {
+        Some(Peer::Admin { uid, name }) => Ok(Actor::LocalAdmin { uid: *uid, name: name.clone() }),
+        Some(Peer::Https { source }) => {
+            let source = *source;
+            let actor = by_token(&app, request.headers()).await;
+            if matches!(actor, Err(Refusal::Unauthenticated(_))) {
+                tracing::info!(%source, "a request without a valid token was turned away");
+            }
+            actor
+        }
+        // The feed's peers have no business here, and neither has a connection of which nothing is known.
+        Some(Peer::FeedSocket | Peer::FeedTls { .. }) | None => Err(unauthenticated()),
+    };
+    match actor {
+        Ok(actor) => {
+            request.extensions_mut().insert(Caller(actor));
+            next.run(request).await
+        }
+        Err(refusal) => {
+            let mut response = refusal.into_response();
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+    }
+}
+
+async fn by_token(app: &App, headers: &HeaderMap) -> Result<Actor, Refusal> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let (scheme, token) = given.and_then(|text| text.split_once(' ')).ok_or_else(unauthenticated)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(unauthenticated());
+    }
+    tokens::holder(app, token.trim()).await?.ok_or_else(unauthenticated)
+}
+
+fn unauthenticated() -> Refusal {
+    Refusal::Unauthenticated(
+        "a valid token is needed: make one with `doorward token add NAME` and set DOORWARD_TOKEN".to_owned(),
+    )
+}

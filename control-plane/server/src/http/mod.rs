@@ -1,0 +1,9 @@
+//! What every route has in common: bodies and queries that name what is wrong with them, credentials, headers, limits.
+
+mod auth;
+mod extract;
+mod layers;
+
+pub(crate) use auth::authenticate;
+pub(crate) use extract::{ApiJson, ApiPath, ApiQuery};
+pub(crate) use layers::{LimitedRouter, no_route};

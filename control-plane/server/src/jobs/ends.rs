@@ -1,0 +1,85 @@
+//! Ends that time brings, recorded once each: inside the write transaction, so that replicas do not do it twice.
+
+use doorward_domain::{Action, Actor, Subject};
+use doorward_model::{EndReason, Timestamp};
+use doorward_store::Outbox;
+use serde_json::json;
+
+use crate::app::grants::live_devices;
+use crate::app::{App, Record, Refusal};
+
+/// Records what ended up to this moment.
+pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
+    let now = app.clock.now();
+    let mut read = app.store.read().await?;
+    let grants = !read.grants_ended_unrecorded(now).await?.is_empty();
+    let devices = !read.devices_expired(now).await?.is_empty();
+    let people = !read.people_ended_unrecorded(now).await?.is_empty();
+    drop(read);
+    if grants {
+        record_grants(app, now).await?;
+    }
+    while devices && record_device(app, now).await? {}
+    while people && record_person(app, now).await? {}
+    Ok(())
+}
+
+/// All grants in one row: a thousand may end with one working day.
+async fn record_grants(app: &App, now: Timestamp) -> Result<(), Refusal> {
+    let mut tx = app.store.write().await?;
+    let ended = tx.grants_ended_unrecorded(now).await?;
+    let subject = match ended.as_slice() {
+        [] => return Ok(()),
+        [only] => Subject::Grant(only.grant.id),
+        _ => Subject::Everything,
+    };
+    let mut detail = Vec::with_capacity(ended.len());
+    for granted in &ended {
+        tx.grant_end_recorded(granted.grant.id, now).await?;
+        let email = tx.person(granted.grant.principal).await?.map(|person| person.email);
+        let (grant, resource, ended_at) = (granted.grant.id, &granted.resource.name, granted.grant.validity.not_after);
+        detail.push(json!({ "grant": grant, "email": email, "resource": resource, "ended_at": ended_at }));
+    }
+    let record = Record {
+        at: now,
+        actor: &Actor::System,
+        action: Action::GrantEnd,
+        subject,
+        detail: json!({ "grants": detail }),
+    };
+    app.commit(tx, record, Outbox::None).await.map(drop)
+}
+
+/// Ends one device whose time is over for good, so that its address rests and comes back.
+async fn record_device(app: &App, now: Timestamp) -> Result<bool, Refusal> {
+    let mut tx = app.store.write().await?;
+    let Some(device) = tx.devices_expired(now).await?.into_iter().next() else { return Ok(false) };
+    tx.device_revoke(device.id, EndReason::DeviceExpired, now).await?;
+    let email = tx.person(device.principal).await?.map(|person| person.email);
+    let record = Record {
+        at: now,
+        actor: &Actor::System,
+        action: Action::DeviceEnd,
+        subject: Subject::Device(device.id),
+        detail: json!({ "email": email, "name": device.name, "ended_at": device.not_after }),
+    };
+    app.commit(tx, record, Outbox::Devices(vec![device.id])).await?;
+    Ok(true)
+}
+
+/// Records one person's end; gateways hear it, so that they refuse the keys by name.
+async fn record_person(app: &App, now: Timestamp) -> Result<bool, Refusal> {
+    let mut tx = app.store.write().await?;
+    let Some(person) = tx.people_ended_unrecorded(now).await?.into_iter().next() else { return Ok(false) };
+    tx.person_end_recorded(person.id, now).await?;
+    let devices = live_devices(&mut tx, person.id).await?;
+    let record = Record {
+        at: now,
+        actor: &Actor::System,
+        action: Action::PersonEnd,
+        subject: Subject::Person(person.email),
+        detail: json!({ "ended_at": person.not_after, "devices": devices }),
+    };
+    app.commit(tx, record, Outbox::Devices(devices)).await?;
+    Ok(true)
+}

@@ -1,0 +1,91 @@
+//! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, and commits of
+//! other replicas are noticed.
+//!
+//! Nothing here takes access away: leases carry their deadlines, and gateways compare them on each packet.
+
+mod ends;
+
+use std::time::Duration;
+
+use doorward_domain::{Alert, AlertKind};
+use jiff::SignedDuration;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::Shutdown;
+use crate::app::{App, Refusal, status};
+
+/// How often ends are looked for: the record is late by this much at most, access never.
+const ENDS_EVERY: Duration = Duration::from_secs(2);
+/// How often another replica's commits are looked for.
+const REVISION_EVERY: Duration = Duration::from_millis(500);
+/// How often old rows are deleted.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Runs the jobs until `shutdown`.
+pub(crate) async fn run(app: App, shutdown: Shutdown) {
+    let jobs = async { tokio::join!(ends_loop(&app), revision_loop(&app), prune_loop(&app)) };
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        _ = jobs => {}
+    }
+}
+
+async fn ends_loop(app: &App) {
+    let mut ticks = interval(ENDS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Some(jump) = app.clock.jump() {
+            status::raise(app, jumped(app, jump)).await;
+        }
+        logged("ends could not be recorded", ends::record(app).await);
+    }
+}
+
+async fn revision_loop(app: &App) {
+    let mut ticks = interval(REVISION_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        logged("the revision could not be read", notice(app).await);
+    }
+}
+
+async fn notice(app: &App) -> Result<(), Refusal> {
+    let revision = app.store.read().await?.revision().await?;
+    app.hub.committed(revision.0);
+    Ok(())
+}
+
+async fn prune_loop(app: &App) {
+    let mut ticks = interval(PRUNE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        logged("old rows could not be deleted", app.store.prune(app.clock.now()).await.map_err(Refusal::from));
+    }
+}
+
+fn logged(what: &str, done: Result<(), Refusal>) {
+    if let Err(refusal) = done {
+        tracing::warn!(?refusal, "{what}");
+    }
+}
+
+fn jumped(app: &App, jump: SignedDuration) -> Alert {
+    let way = if jump.is_negative() { "back" } else { "forward" };
+    let seconds = jump.unsigned_abs().as_secs();
+    let effect = if jump.is_negative() { "nothing lasts longer for it" } else { "what ends by then has ended" };
+    Alert {
+        at: app.clock.now(),
+        kind: AlertKind::ServerClockJumped,
+        gateway: None,
+        device: None,
+        email: None,
+        source: None,
+        message: format!(
+            "the control plane's wall clock was set {way} by {seconds} s: {effect}; check its time synchronisation"
+        ),
+        count: 1,
+    }
+}

@@ -1,0 +1,53 @@
+//! The control plane's server: it answers the API, decides through the domain, commits through the store and feeds the
+//! gateways.
+
+pub mod api;
+mod app;
+mod clock;
+mod config;
+mod error;
+mod feed;
+mod http;
+mod jobs;
+mod metrics;
+mod net;
+mod router;
+mod run;
+
+pub use config::{ControlPlaneConfig, ServerSection};
+pub use error::ControlPlaneError;
+
+/// Tells the server to finish what it does and to leave.
+pub type Shutdown = tokio_util::sync::CancellationToken;
+
+/// Where the server answers, once it does.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The API over HTTPS.
+    pub https: std::net::SocketAddr,
+    /// The feed over mutual TLS, where it is on.
+    pub feed: Option<std::net::SocketAddr>,
+    /// SHA-256 of the API's certificate, hexadecimal.
+    pub certificate_sha256: String,
+}
+
+/// Runs the control plane until `shutdown` is cancelled (async, on a tokio runtime of several threads).
+///
+/// # Errors
+/// [`ControlPlaneError`] when it cannot start; everything is opened before the first request is answered.
+pub async fn run(config: ControlPlaneConfig, shutdown: Shutdown) -> Result<(), ControlPlaneError> {
+    let (ready, _) = tokio::sync::oneshot::channel();
+    run_announcing(config, shutdown, ready).await
+}
+
+/// Does what [`run`] does, and sends [`Ready`] once every listener answers.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_announcing(
+    config: ControlPlaneConfig,
+    shutdown: Shutdown,
+    ready: tokio::sync::oneshot::Sender<Ready>,
+) -> Result<(), ControlPlaneError> {
+    run::run(config, shutdown, ready).await
+}

@@ -1,0 +1,12 @@
+//! Listeners: who may connect, over what, and in which bounds. What is said on a connection is the routers' business.
+
+mod certificates;
+mod files;
+mod serve;
+mod tls;
+mod unix;
+
+pub(crate) use certificates::FeedAuthority;
+pub(crate) use serve::{Peer, serve};
+pub(crate) use tls::{TlsAcceptor, api_tls, feed_tls};
+pub(crate) use unix::{SocketAccess, UnixAcceptor, bind_unix};

@@ -1,0 +1,278 @@
+//! A server of one's own for a test, and a client for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_control_plane::{ControlPlaneConfig, ControlPlaneError, Ready, ServerSection, Shutdown, run_announcing};
+use doorward_model::TunnelNetwork;
+use doorward_store::test_support::TestDatabase;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Waits in tests end here: far more than anything takes, so that only a defect runs into it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Anything HTTP can be spoken over.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// How the server of a test differs from the default.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) ttl: Duration,
+    pub(crate) sign_in_window: Duration,
+    pub(crate) network: TunnelNetwork,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(30), sign_in_window: Duration::ZERO, network: TunnelNetwork::default() }
+    }
+}
+
+/// A running server with its folder and its database.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) database: TestDatabase,
+    pub(crate) ready: Ready,
+    pub(crate) settings: Settings,
+    shutdown: Shutdown,
+    running: tokio::task::JoinHandle<Result<(), ControlPlaneError>>,
+}
+
+impl World {
+    pub(crate) async fn on(database: TestDatabase) -> Self {
+        Self::with(database, Settings::default()).await
+    }
+
+    pub(crate) async fn with(database: TestDatabase, settings: Settings) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::at(folder, database, settings).await
+    }
+
+    async fn at(folder: tempfile::TempDir, database: TestDatabase, settings: Settings) -> Self {
+        let shutdown = Shutdown::new();
+        let (sender, ready) = tokio::sync::oneshot::channel();
+        let config = config(folder.path(), database.url(), settings);
+        let running = tokio::spawn(run_announcing(config, shutdown.clone(), sender));
+        let Ok(ready) = ready.await else { panic!("the server did not start: {:?}", running.await) };
+        Self { folder, database, ready, settings, shutdown, running }
+    }
+
+    /// Stops the server and starts it again on the same folder and database.
+    pub(crate) async fn restarted(self) -> Self {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+        assert!(!self.folder.path().join("admin.sock").exists(), "the socket goes with the server");
+        Self::at(self.folder, self.database, self.settings).await
+    }
+
+    pub(crate) fn socket(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Calls the API over the admin socket.
+    pub(crate) async fn call(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let io = UnixStream::connect(self.socket("admin.sock")).await.unwrap();
+        call(io, method, path, None, body).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let (status, body) = self.call(Method::GET, path, Value::Null).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {body}");
+        body
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.call(Method::POST, path, body).await;
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+
+    /// Calls the API over HTTPS, with a token or without.
+    pub(crate) async fn https(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        body: Value,
+    ) -> (StatusCode, Value) {
+        call(self.tls().await, method, path, token, body).await
+    }
+
+    pub(crate) async fn tls(&self) -> impl Io + 'static {
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned(self.ready.certificate_sha256.clone())))
+            .with_no_client_auth();
+        let tcp = TcpStream::connect(self.ready.https).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+    }
+
+    /// A staff member, a resource, a grant of one hour, and a device. Returns the device.
+    pub(crate) async fn furnish(&self) -> Value {
+        self.post("/api/v1/people", json!({ "email": "support@shop.example", "name": "Support", "kind": "staff" }))
+            .await;
+        self.post("/api/v1/resources", json!({ "name": "panel", "targets": ["10.0.5.10"], "allow": ["tcp/443"] }))
+            .await;
+        self.post("/api/v1/grants", json!({ "email": "support@shop.example", "resource": "panel", "for": "1h" })).await;
+        self.device("support@shop.example", "laptop", 1).await
+    }
+
+    pub(crate) async fn device(&self, email: &str, name: &str, key: u8) -> Value {
+        self.post("/api/v1/devices", json!({ "email": email, "name": name, "public_key": public_key(key) })).await
+    }
+}
+
+/// A key that is no low-order point.
+pub(crate) fn public_key(number: u8) -> String {
+    use base64::Engine as _;
+    let mut bytes = [0x42; 32];
+    bytes[0] = number;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> ControlPlaneConfig {
+    ControlPlaneConfig {
+        server: ServerSection {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            feed_listen: Some("127.0.0.1:0".parse().unwrap()),
+            database: database.to_owned(),
+            ..ServerSection::default()
+        },
+        network: settings.network,
+        authority_ttl: settings.ttl,
+        sign_in_window: settings.sign_in_window,
+        data_dir: folder.to_path_buf(),
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn call(
+    io: impl Io + 'static,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Value,
+) -> (StatusCode, Value) {
+    let response = request(io, method, path, token, body).await;
+    let status = response.status();
+    let bytes = tokio::time::timeout(PATIENCE, response.into_body().collect()).await.unwrap().unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    (status, serde_json::from_slice(&bytes).unwrap_or(Value::String(text)))
+}
+
+/// One request, whose answer's body is still to come.
+pub(crate) async fn request(
+    io: impl Io + 'static,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Value,
+) -> Response<Incoming> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
+    let request = request.header("content-type", "application/json").body(Full::new(body)).unwrap();
+    tokio::time::timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap()
+}
+
+/// Believes one certificate, by its digest.
+#[derive(Debug)]
+struct Pinned(String);
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        use sha2::Digest as _;
+        if hex::encode(sha2::Sha256::digest(end_entity)) == self.0 {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::General("another certificate than the one announced".to_owned()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.2 is off".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Runs a test on SQLite and on PostgreSQL, with a running server, or with the database alone.
+macro_rules! on_both {
+    ($name:ident, $test:expr) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                let database = doorward_store::test_support::TestDatabase::sqlite().await.unwrap();
+                ($test)($crate::world::World::on(database).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                let database = doorward_store::test_support::TestDatabase::postgres().await.unwrap();
+                ($test)($crate::world::World::on(database).await).await;
+            }
+        }
+    };
+    ($name:ident, $test:expr, database) => {
+        mod $name {
+            use super::*;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                ($test)(doorward_store::test_support::TestDatabase::sqlite().await.unwrap()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                ($test)(doorward_store::test_support::TestDatabase::postgres().await.unwrap()).await;
+            }
+        }
+    };
+}
+pub(crate) use on_both;
