@@ -1,0 +1,300 @@
+//! `doorward device`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use doorward_client_config::{PrivateKey, qr_svg, qr_terminal};
+use doorward_control_plane::api::{
+    Device, DeviceAdded, DeviceNew, DeviceState, EndOutcome, EndRequest, Gateway, Person,
+};
+use doorward_model::{DeviceId, DeviceName, Email, PublicKey, TimeLimit};
+use rand::TryRng as _;
+use zeroize::Zeroizing;
+
+use super::{config_text, person, receipts, time};
+use crate::client::{Client, segment};
+use crate::error::CliError;
+use crate::output::{self, Output, Rows};
+use crate::private_file::PrivateFile;
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  doorward device add dba@agency.example laptop --out laptop.conf
+  doorward device add dba@agency.example phone --qr --for 90d
+  doorward device add dba@agency.example laptop --public-key \"$(wg pubkey < key)\" --out laptop.conf
+  doorward device list
+  doorward device revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab";
+
+const PATH: &str = "/api/v1/devices";
+
+/// What to do with devices.
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Adds a device and writes its wg-quick config; without a key, makes the pair here
+    #[command(after_help = EXAMPLES)]
+    Add(AddArgs),
+    /// Lists the devices
+    #[command(after_help = "Examples:\n  doorward device list\n  doorward device list --email dba@agency.example")]
+    List {
+        /// Only this person's
+        #[arg(long)]
+        email: Option<Email>,
+    },
+    /// Revokes a device for ever; the gateways confirm it
+    #[command(after_help = "Examples:\n  doorward device revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab")]
+    Revoke {
+        /// The device's id, as `device list` shows it
+        id: DeviceId,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// A new device.
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// Whose device it is
+    email: Email,
+    /// Its name: letters, digits, `-`, `_`, `.`
+    name: DeviceName,
+    /// Its public key, as `wg pubkey` prints it; the private key stays with its owner
+    #[arg(long, value_name = "KEY")]
+    public_key: Option<PublicKey>,
+    /// A file with its private key, which completes the config here and is never sent
+    #[arg(long, value_name = "FILE")]
+    private_key_file: Option<PathBuf>,
+    /// How long the device is good: 8h, 90d; until revoked if left out
+    #[arg(long = "for", value_name = "SPAN")]
+    valid_for: Option<TimeLimit>,
+    /// Writes the config to this file, mode 0600, instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Replaces files that exist
+    #[arg(long)]
+    force: bool,
+    /// Draws the config as a QR code on the terminal, for the phone apps
+    #[arg(long, conflicts_with = "json")]
+    qr: bool,
+    /// Writes the QR code to this file as SVG, mode 0600
+    #[arg(long, value_name = "FILE")]
+    qr_svg: Option<PathBuf>,
+}
+
+pub(super) async fn run(command: DeviceCommand, client: &Client, out: Output) -> Result<(), CliError> {
+    match command {
+        DeviceCommand::Add(args) => add(args, client, out).await,
+        DeviceCommand::List { email } => {
+            let query = email.map_or_else(String::new, |email| format!("?email={}", segment(email)));
+            let devices: Vec<Device> = client.get(&format!("{PATH}{query}")).await?;
+            out.result(&devices, |it| table(it, "no devices yet: add one with `doorward device add EMAIL NAME`"))
+        }
+        DeviceCommand::Revoke { id, reason } => {
+            let outcome: EndOutcome = client.post(&format!("{PATH}/{id}/revoke"), &EndRequest { reason }).await?;
+            receipts::show(out, &outcome, &outcome, "the device is revoked")
+        }
+    }
+}
+
+/// Whose key it is, and which half of it this side has.
+struct Key {
+    public: PublicKey,
+    private: Option<PrivateKey>,
+    made_here: bool,
+}
+
+/// Where the config goes, with room taken before anything is enrolled.
+struct Destinations {
+    config: Option<PrivateFile>,
+    qr_svg: Option<PrivateFile>,
+}
+
+async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError> {
+    let key = key(&args)?;
+    if (args.qr || args.qr_svg.is_some()) && key.private.is_none() {
+        return Err(CliError::Usage(
+            "a QR code without the private key cannot be imported: give --private-key-file FILE too, or leave out --public-key".to_owned(),
+        ));
+    }
+    let made_here = key.made_here;
+    // Everything that can fail on this side fails before the server hears of the device.
+    let destinations = Destinations {
+        config: args.out.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
+        qr_svg: args.qr_svg.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
+    };
+    let owner: Person = client.get(&person::path(&args.email)).await?;
+    let gateways: Vec<Gateway> = client.get("/api/v1/gateways").await?;
+    if !gateways.iter().any(|gateway| gateway.endpoint.is_some() && gateway.public_key.is_some()) {
+        return Err(config_text::no_gateway());
+    }
+    let new = DeviceNew {
+        email: args.email.clone(),
+        name: args.name.clone(),
+        public_key: key.public,
+        valid_for: args.valid_for,
+    };
+    let added: DeviceAdded = client.post(PATH, &new).await?;
+    let delivered = config_text::wg_quick(&added, &owner, key.private)
+        .and_then(|config| deliver(&args, &added, &config, made_here, destinations, out));
+    match delivered {
+        Ok(()) => {}
+        // The config is in its file, so the device is of use; only the words about it were lost.
+        Err(error @ CliError::Stdout { .. }) if args.out.is_some() => return Err(error),
+        Err(error) => return Err(take_back(client, &added, error).await),
+    }
+    for warning in &added.warnings {
+        output::warn(warning);
+    }
+    Ok(())
+}
+
+/// Takes the key that was given, or makes a pair.
+fn key(args: &AddArgs) -> Result<Key, CliError> {
+    let Some(path) = &args.private_key_file else {
+        if let Some(public) = args.public_key {
+            return Ok(Key { public, private: None, made_here: false });
+        }
+        let mut bytes = Zeroizing::new([0_u8; 32]);
+        rand::rngs::SysRng.try_fill_bytes(bytes.as_mut_slice()).map_err(|error| {
+            CliError::Failed(format!("the system gave no random numbers, so no key can be made ({error})"))
+        })?;
+        let private = PrivateKey::from_bytes(*bytes);
+        let public = private.public_key().map_err(|error| CliError::Failed(error.to_string()))?;
+        return Ok(Key { public, private: Some(private), made_here: true });
+    };
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|source| CliError::File {
+        operation: "read",
+        path: path.clone(),
+        hint: "give a file that `wg genkey` wrote",
+        source,
+    })?;
+    let wrong = |error: doorward_model::KeyError| CliError::Usage(format!("{}: {error}", path.display()));
+    let private: PrivateKey = text.parse().map_err(wrong)?;
+    let public = private.public_key().map_err(wrong)?;
+    match args.public_key {
+        Some(other) if other != public => Err(CliError::Usage(format!(
+            "--public-key is {other}, and the key in {} belongs to {public}: give one of the two, or a pair that fits",
+            path.display()
+        ))),
+        Some(_) | None => Ok(Key { public, private: Some(private), made_here: false }),
+    }
+}
+
+/// Writes files first and prints last, so that a printed success is one.
+fn deliver(
+    args: &AddArgs,
+    added: &DeviceAdded,
+    config: &Zeroizing<String>,
+    made_here: bool,
+    destinations: Destinations,
+    out: Output,
+) -> Result<(), CliError> {
+    if let Some(file) = destinations.qr_svg {
+        file.place(&qr_svg(config).map_err(|error| CliError::Failed(error.to_string()))?)?;
+    }
+    let in_a_file = destinations.config.is_some();
+    if let Some(file) = destinations.config {
+        file.place(config)?;
+    }
+    if out.is_json() {
+        return json(args, added, config, made_here && !in_a_file, out);
+    }
+    if args.qr {
+        match qr_terminal(config) {
+            Ok(drawn) => out.precious_text(&drawn)?,
+            Err(error) => {
+                output::warn(&error.to_string());
+                if !in_a_file {
+                    out.precious_text(config)?;
+                }
+            }
+        }
+    } else if !in_a_file {
+        out.precious_text(config)?;
+    }
+    match &args.out {
+        Some(path) => {
+            out.text(&format!("device {} of {} is added, its config is in {}", args.name, args.email, path.display()))
+        }
+        None => {
+            output::note(&format!("device {} of {} is added", args.name, args.email));
+            Ok(())
+        }
+    }
+}
+
+/// Prints the device and its config for programs. A private key is in it only when there is no other copy of it.
+fn json(
+    args: &AddArgs,
+    added: &DeviceAdded,
+    config: &str,
+    with_private_key: bool,
+    out: Output,
+) -> Result<(), CliError> {
+    #[derive(serde::Serialize)]
+    struct Added<'a> {
+        #[serde(flatten)]
+        added: &'a DeviceAdded,
+        config: &'a str,
+        file: Option<&'a PathBuf>,
+    }
+    let hidden: String;
+    let config = if with_private_key {
+        config
+    } else {
+        let public = added.device.public_key;
+        hidden = config
+            .split_inclusive('\n')
+            .map(|line| {
+                if line.starts_with("PrivateKey = ") {
+                    format!("# PrivateKey = (left out here; it belongs to {public})\n")
+                } else {
+                    line.to_owned()
+                }
+            })
+            .collect();
+        &hidden
+    };
+    out.json(&Added { added, config, file: args.out.as_ref() })
+}
+
+/// Revokes a device whose config could not be delivered, so that no key without an owner is left enrolled.
+async fn take_back(client: &Client, added: &DeviceAdded, error: CliError) -> CliError {
+    let request = EndRequest { reason: Some("its config could not be written".to_owned()) };
+    let id = added.device.id;
+    let revoked: Result<EndOutcome, CliError> = client.post(&format!("{PATH}/{id}/revoke"), &request).await;
+    let what_became = match revoked {
+        Ok(_) => "the device was revoked again".to_owned(),
+        Err(second) => {
+            format!("the device is still enrolled, run `doorward device revoke {id}` ({})", second.sentence())
+        }
+    };
+    CliError::Failed(format!("{}; {what_became}", error.sentence()))
+}
+
+/// Says whether a device may connect.
+pub(super) fn is_active(device: &Device) -> bool {
+    device.state == DeviceState::Active
+}
+
+/// Draws devices.
+pub(super) fn table(devices: &[Device], when_empty: &str) -> String {
+    let mut rows = Rows::new(&["DEVICE", "EMAIL", "NAME", "STATE", "ADDRESS", "UNTIL", "PUBLIC KEY"]);
+    for it in devices {
+        let state = match it.state {
+            DeviceState::Active => "active",
+            DeviceState::Expired => "expired",
+            DeviceState::Revoked => "revoked",
+        };
+        rows.add(vec![
+            it.id.to_string(),
+            it.email.to_string(),
+            it.name.to_string(),
+            state.to_owned(),
+            it.address_v4.to_string(),
+            time::short_or(it.until, "-"),
+            it.public_key.to_string(),
+        ]);
+    }
+    rows.or_else(when_empty)
+}

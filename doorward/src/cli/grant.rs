@@ -1,0 +1,126 @@
+//! `doorward grant`.
+
+use clap::{Args, Subcommand};
+use doorward_control_plane::api::{EndOutcome, EndRequest, Grant, GrantNew, GrantState};
+use doorward_model::{Email, GrantId, ResourceName, TimeLimit};
+
+use super::{receipts, time};
+use crate::client::{Client, segment};
+use crate::error::CliError;
+use crate::output::{Output, Rows, or_dash};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  doorward grant add dba@agency.example customer-db --for 8h --reason \"migrate the orders table\"
+  doorward grant add dba@agency.example customer-db --from 2026-12-24T08:00:00Z --until 2026-12-24T18:00:00Z
+  doorward grant list
+  doorward grant revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab";
+
+/// What to do with grants.
+#[derive(Debug, Subcommand)]
+pub(super) enum GrantCommand {
+    /// Lets a person use a resource for a time
+    #[command(after_help = EXAMPLES)]
+    Add(AddArgs),
+    /// Lists the grants
+    #[command(after_help = "Examples:\n  doorward grant list\n  doorward grant list --email dba@agency.example")]
+    List {
+        /// Only this person's
+        #[arg(long)]
+        email: Option<Email>,
+    },
+    /// Takes a grant away; the gateways confirm it
+    #[command(after_help = "Examples:\n  doorward grant revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab")]
+    Revoke {
+        /// The grant's id, as `grant list` shows it
+        id: GrantId,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+/// A new grant.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("end").required(true))]
+pub(super) struct AddArgs {
+    /// Who
+    email: Email,
+    /// What
+    resource: ResourceName,
+    /// How long: 90s, 15m, 8h or 4d
+    #[arg(long = "for", value_name = "SPAN", group = "end")]
+    valid_for: Option<TimeLimit>,
+    /// Until when, RFC 3339
+    #[arg(long, value_name = "WHEN", group = "end")]
+    until: Option<TimeLimit>,
+    /// From when, RFC 3339; at once if left out
+    #[arg(long, value_name = "WHEN")]
+    from: Option<TimeLimit>,
+    /// Why, for the record
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+pub(super) async fn run(command: GrantCommand, client: &Client, out: Output) -> Result<(), CliError> {
+    match command {
+        GrantCommand::Add(AddArgs { email, resource, valid_for, until, from, reason }) => {
+            let new = GrantNew { email, resource, valid_for, until, from, reason };
+            let grant: Grant = client.post("/api/v1/grants", &new).await?;
+            out.result(&grant, |it| {
+                let from = if it.state == GrantState::Scheduled {
+                    format!("from {} ", time::short(it.from))
+                } else {
+                    String::new()
+                };
+                format!(
+                    "{} may use {} {from}until {}\ntake it away with: doorward grant revoke {}",
+                    it.email,
+                    it.resource,
+                    time::short(it.until),
+                    it.id
+                )
+            })
+        }
+        GrantCommand::List { email } => {
+            let query = email.map_or_else(String::new, |email| format!("?email={}", segment(email)));
+            let grants: Vec<Grant> = client.get(&format!("/api/v1/grants{query}")).await?;
+            out.result(&grants, |it| {
+                table(it, "no grants yet: add one with `doorward grant add EMAIL RESOURCE --for 8h`")
+            })
+        }
+        GrantCommand::Revoke { id, reason } => {
+            let outcome: EndOutcome =
+                client.post(&format!("/api/v1/grants/{id}/revoke"), &EndRequest { reason }).await?;
+            receipts::show(out, &outcome, &outcome, "the grant is revoked")
+        }
+    }
+}
+
+/// Says whether a grant holds or will hold.
+pub(super) fn is_open(grant: &Grant) -> bool {
+    matches!(grant.state, GrantState::Active | GrantState::Scheduled)
+}
+
+/// Draws grants.
+pub(super) fn table(grants: &[Grant], when_empty: &str) -> String {
+    let mut rows = Rows::new(&["GRANT", "EMAIL", "RESOURCE", "STATE", "FROM", "UNTIL", "REASON"]);
+    for it in grants {
+        let state = match it.state {
+            GrantState::Active => "active",
+            GrantState::Scheduled => "scheduled",
+            GrantState::Ended => "ended",
+            GrantState::Revoked => "revoked",
+        };
+        rows.add(vec![
+            it.id.to_string(),
+            it.email.to_string(),
+            it.resource.to_string(),
+            state.to_owned(),
+            time::short(it.from),
+            time::short(it.until),
+            or_dash(it.reason.as_ref()),
+        ]);
+    }
+    rows.or_else(when_empty)
+}

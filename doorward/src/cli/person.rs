@@ -1,0 +1,175 @@
+//! `doorward person`.
+
+use clap::{Args, Subcommand, ValueEnum};
+use doorward_control_plane::api::{EndOutcome, EndRequest, Person, PersonKind, PersonNew, PersonState};
+use doorward_model::{Email, PersonName, TimeLimit};
+
+use super::{device, grant, receipts, time};
+use crate::client::{Client, segment};
+use crate::error::CliError;
+use crate::output::{Output, Rows};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  doorward person add support@shop.example --name \"Support desk\" --kind staff
+  doorward person add dba@agency.example --name \"Agency DBA\" --kind contractor --sponsor support@shop.example --until 4d
+  doorward person show dba@agency.example --json
+  doorward person offboard dba@agency.example --reason \"contract ended\"";
+
+/// What to do with people.
+#[derive(Debug, Subcommand)]
+pub(super) enum PersonCommand {
+    /// Adds a person
+    #[command(after_help = EXAMPLES)]
+    Add(AddArgs),
+    /// Lists everybody
+    #[command(after_help = "Examples:\n  doorward person list\n  doorward person list --json")]
+    List,
+    /// Shows one person with their devices and grants
+    #[command(after_help = "Examples:\n  doorward person show dba@agency.example")]
+    Show {
+        /// The email address
+        email: Email,
+    },
+    /// Marks a person as gone: devices, grants and open connections end, and the gateways confirm it
+    #[command(after_help = "Examples:\n  doorward person offboard dba@agency.example --reason \"contract ended\"")]
+    Offboard(EndArgs),
+    /// Takes a person's access away until it is restored
+    #[command(after_help = "Examples:\n  doorward person suspend dba@agency.example --reason \"lost laptop\"")]
+    Suspend(EndArgs),
+    /// Gives a suspended person their access back; after an offboarding, the account alone
+    #[command(after_help = "Examples:\n  doorward person restore dba@agency.example")]
+    Restore {
+        /// The email address
+        email: Email,
+    },
+}
+
+/// A new person.
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// The email address that names the person
+    email: Email,
+    /// What people call them
+    #[arg(long)]
+    name: PersonName,
+    /// Who they are to the shop
+    #[arg(long)]
+    kind: Kind,
+    /// The member of staff who answers for a contractor
+    #[arg(long, value_name = "EMAIL")]
+    sponsor: Option<Email>,
+    /// When access ends at the latest: 90s, 15m, 8h, 4d or RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    until: Option<TimeLimit>,
+}
+
+/// An end of access.
+#[derive(Debug, Args)]
+pub(super) struct EndArgs {
+    /// The email address
+    email: Email,
+    /// Why, for the record
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Staff,
+    Contractor,
+}
+
+pub(super) async fn run(command: PersonCommand, client: &Client, out: Output) -> Result<(), CliError> {
+    match command {
+        PersonCommand::Add(args) => add(args, client, out).await,
+        PersonCommand::List => list(client, out).await,
+        PersonCommand::Show { email } => {
+            let person: Person = client.get(&path(&email)).await?;
+            out.result(&person, details)
+        }
+        PersonCommand::Offboard(args) => end(args, "offboard", "is offboarded", client, out).await,
+        PersonCommand::Suspend(args) => end(args, "suspend", "is suspended", client, out).await,
+        PersonCommand::Restore { email } => {
+            let person: Person = client.post(&format!("{}/restore", path(&email)), &EndRequest::default()).await?;
+            out.result(&person, |it| format!("{} is {} again\n{}", it.email, state(it.state), details(it)))
+        }
+    }
+}
+
+/// Returns the person's path.
+pub(super) fn path(email: &Email) -> String {
+    format!("/api/v1/people/{}", segment(email))
+}
+
+async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError> {
+    let kind = match args.kind {
+        Kind::Staff => PersonKind::Staff,
+        Kind::Contractor => PersonKind::Contractor,
+    };
+    let AddArgs { email, name, sponsor, until, kind: _ } = args;
+    let new = PersonNew { email, name, kind, sponsor, until };
+    let person: Person = client.post("/api/v1/people", &new).await?;
+    out.result(&person, |it| {
+        format!("{} is added\nnext: doorward grant add {} RESOURCE --for 8h\n      doorward device add {} laptop --out laptop.conf", it.email, it.email, it.email)
+    })
+}
+
+async fn list(client: &Client, out: Output) -> Result<(), CliError> {
+    let people: Vec<Person> = client.get("/api/v1/people").await?;
+    out.result(&people, |people| {
+        let mut rows = Rows::new(&["EMAIL", "NAME", "KIND", "STATE", "UNTIL", "DEVICES", "GRANTS"]);
+        for it in people {
+            rows.add(vec![
+                it.email.to_string(),
+                it.name.to_string(),
+                kind(it.kind).to_owned(),
+                state(it.state).to_owned(),
+                time::short_or(it.until, "-"),
+                it.devices.iter().filter(|device| device::is_active(device)).count().to_string(),
+                it.grants.iter().filter(|grant| grant::is_open(grant)).count().to_string(),
+            ]);
+        }
+        rows.or_else("nobody yet: add somebody with `doorward person add EMAIL --name NAME --kind staff`")
+    })
+}
+
+async fn end(args: EndArgs, action: &str, done: &str, client: &Client, out: Output) -> Result<(), CliError> {
+    let request = EndRequest { reason: args.reason };
+    let outcome: EndOutcome = client.post(&format!("{}/{action}", path(&args.email)), &request).await?;
+    receipts::show(out, &outcome, &outcome, &format!("{} {done}", args.email))
+}
+
+fn details(it: &Person) -> String {
+    let mut rows = Rows::new(&["PERSON", ""]);
+    let mut line = |key: &str, value: String| rows.add(vec![key.to_owned(), value]);
+    line("email", it.email.to_string());
+    line("name", it.name.to_string());
+    line("kind", kind(it.kind).to_owned());
+    line("state", state(it.state).to_owned());
+    if let Some(sponsor) = &it.sponsor {
+        line("sponsor", sponsor.to_string());
+    }
+    line("until", time::short_or(it.until, "no end"));
+    format!(
+        "{}\n\n{}\n\n{}",
+        rows.or_else(""),
+        device::table(&it.devices, "no devices"),
+        grant::table(&it.grants, "no grants")
+    )
+}
+
+const fn kind(kind: PersonKind) -> &'static str {
+    match kind {
+        PersonKind::Staff => "staff",
+        PersonKind::Contractor => "contractor",
+    }
+}
+
+const fn state(state: PersonState) -> &'static str {
+    match state {
+        PersonState::Active => "active",
+        PersonState::Suspended => "suspended",
+        PersonState::Departed => "departed",
+    }
+}

@@ -1,0 +1,48 @@
+//! `doorward status`.
+
+use doorward_control_plane::api::Status;
+
+use super::{gateway, lockdown, time};
+use crate::client::Client;
+use crate::error::CliError;
+use crate::output::{Output, Rows, or_dash};
+
+pub(super) async fn run(client: &Client, out: Output) -> Result<(), CliError> {
+    let status: Status = client.get("/api/v1/status").await?;
+    out.result(&status, words)
+}
+
+fn words(status: &Status) -> String {
+    let mut text = format!(
+        "Doorward {}, revision {}: {} people, {} devices, {} grants\n{}\n\n{}\n",
+        status.version,
+        status.revision,
+        status.people,
+        status.devices,
+        status.grants,
+        lockdown::words(&status.lockdown),
+        gateway::table(&status.gateways)
+    );
+    if !status.last_receipts.is_empty() {
+        let mut rows = Rows::new(&["RECEIPT", "REVISION", "DECIDED", "ENFORCED AFTER"]);
+        for it in &status.last_receipts {
+            let after = format!("{} ms", it.enforced_after_ms);
+            rows.add(vec![it.gateway.to_string(), it.revision.to_string(), time::short(it.decided_at), after]);
+        }
+        text.push_str(&format!("\n{}\n", rows.or_else("")));
+    }
+    if !status.alerts.is_empty() {
+        let mut rows = Rows::new(&["ALERT", "AT", "GATEWAY", "TIMES", "WHAT"]);
+        for it in &status.alerts {
+            rows.add(vec![
+                it.kind.clone(),
+                time::short(it.at),
+                or_dash(it.gateway.as_ref()),
+                it.count.to_string(),
+                it.message.clone(),
+            ]);
+        }
+        text.push_str(&format!("\n{}\n", rows.or_else("")));
+    }
+    text
+}

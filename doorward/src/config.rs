@@ -1,0 +1,254 @@
+//! `doorward.toml` as a whole: one file, every key known, `DOORWARD_<SECTION>_<KEY>` variables over it.
+
+mod overrides;
+mod syntax;
+
+use std::ffi::OsString;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use doorward_control_plane::{ControlPlaneConfig, ServerSection};
+use doorward_gateway::{GatewayConfig, GatewaySection};
+use doorward_model::{TunnelNetwork, TunnelNetworkError, parse_duration};
+use ipnet::{Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Deserializer};
+
+/// Largest file read, in bytes. It must fit into a pipe, which is how `up` hands it to its children.
+pub(crate) const CONFIG_BYTES_MAX: u64 = 32 * 1024;
+
+/// Where the file is looked for first.
+const SYSTEM_CONFIG: &str = "/etc/doorward/doorward.toml";
+
+/// Says "read the file from standard input"; `up` uses it, because its children may not read the file themselves.
+pub(crate) const CONFIG_FROM_STDIN: &str = "-";
+
+/// Bounds of `[authority] ttl`. Below 2 s a hiccup of the network pauses people; above 10 min a revocation that nobody
+/// can deliver would take too long.
+const AUTHORITY_TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(600);
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: check the path given with --config and its permissions", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file is too large.
+    #[error("{} has more than {CONFIG_BYTES_MAX} bytes: is it a doorward.toml?", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has a line that cannot be taken.
+    #[error("{} line {line}: {message}", path.display())]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong and what to write.
+        message: String,
+    },
+    /// A variable cannot be taken.
+    #[error("the variable {name}: {message}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// What is wrong and what to write.
+        message: String,
+    },
+    /// `[network]` is no tunnel network.
+    #[error("[network]: {0}")]
+    Network(TunnelNetworkError),
+    /// `[authority] ttl` is out of bounds.
+    #[error("[authority] ttl = \"{}s\" is out of bounds: give 2s to 10m", ttl.as_secs())]
+    AuthorityTtl {
+        /// What was asked for.
+        ttl: Duration,
+    },
+}
+
+/// The file's shape.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DoorwardToml {
+    server: ServerSection,
+    gateway: GatewaySection,
+    network: NetworkSection,
+    authority: AuthoritySection,
+    sign_in: SignInSection,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkSection {
+    v4: Ipv4Net,
+    v6: Ipv6Net,
+}
+
+impl Default for NetworkSection {
+    fn default() -> Self {
+        let network = TunnelNetwork::default();
+        Self { v4: network.v4(), v6: network.v6() }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AuthoritySection {
+    #[serde(deserialize_with = "span")]
+    ttl: Duration,
+}
+
+impl Default for AuthoritySection {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(30) }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct SignInSection {
+    /// Zero, the default: leases follow grants alone.
+    #[serde(deserialize_with = "span")]
+    window: Duration,
+}
+
+fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a span such as \"30s\", \"15m\" or \"12h\"")]
+    enum Span {
+        Text(String),
+        Number(u64),
+    }
+    match Span::deserialize(deserializer)? {
+        Span::Text(text) => parse_duration(&text).map_err(serde::de::Error::custom),
+        // A bare 0 needs no unit.
+        Span::Number(0) => Ok(Duration::ZERO),
+        Span::Number(number) => Err(serde::de::Error::custom(format!("{number} has no unit: write \"{number}s\""))),
+    }
+}
+
+/// The configuration, checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    server: ServerSection,
+    gateway: GatewaySection,
+    network: TunnelNetwork,
+    authority_ttl: Duration,
+    sign_in_window: Duration,
+    data_dir: PathBuf,
+    text: String,
+}
+
+impl Config {
+    /// Finds and reads the file, and takes the variables over it.
+    ///
+    /// Without `--config` the file is `/etc/doorward/doorward.toml`, or else `doorward.toml` in the data folder, or
+    /// else there is none and every setting has its default.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file and the line, or the variable.
+    pub(crate) fn load(
+        path: Option<&Path>,
+        data_dir: &Path,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let (path, text) = match path {
+            Some(path) if path == Path::new(CONFIG_FROM_STDIN) => {
+                let path = PathBuf::from("standard input");
+                let text = read(&path, io::stdin().lock())?;
+                (path, text)
+            }
+            Some(path) => (path.to_owned(), read_file(path)?),
+            None => {
+                let candidates = [PathBuf::from(SYSTEM_CONFIG), data_dir.join("doorward.toml")];
+                match candidates.into_iter().find(|path| path.exists()) {
+                    Some(path) => {
+                        let text = read_file(&path)?;
+                        (path, text)
+                    }
+                    None => (PathBuf::from("doorward.toml"), String::new()),
+                }
+            }
+        };
+        Self::parse(&path, text, data_dir, variables)
+    }
+
+    fn parse(
+        path: &Path,
+        text: String,
+        data_dir: &Path,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, ConfigError> {
+        let at_line = |error: &toml::de::Error| ConfigError::Line {
+            path: path.to_owned(),
+            line: syntax::line_of(&text, error),
+            message: syntax::explain(error),
+        };
+        // Read once for the lines in the errors, and once more as a table for the variables to be laid over.
+        toml::from_str::<DoorwardToml>(&text).map_err(|error| at_line(&error))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|error| at_line(&error))?;
+        let file: DoorwardToml = overrides::lay_over(table, variables)?;
+        let network = TunnelNetwork::new(file.network.v4, file.network.v6).map_err(ConfigError::Network)?;
+        if !AUTHORITY_TTL.contains(&file.authority.ttl) {
+            return Err(ConfigError::AuthorityTtl { ttl: file.authority.ttl });
+        }
+        Ok(Self {
+            server: file.server,
+            gateway: file.gateway,
+            network,
+            authority_ttl: file.authority.ttl,
+            sign_in_window: file.sign_in.window,
+            data_dir: data_dir.to_owned(),
+            text,
+        })
+    }
+
+    /// Returns what the control plane is told.
+    pub(crate) fn control_plane(&self) -> ControlPlaneConfig {
+        ControlPlaneConfig {
+            server: self.server.clone(),
+            network: self.network,
+            authority_ttl: self.authority_ttl,
+            sign_in_window: self.sign_in_window,
+            data_dir: self.data_dir.clone(),
+        }
+    }
+
+    /// Returns what the gateway is told.
+    ///
+    /// # Errors
+    /// The gateway's own checks of its section.
+    pub(crate) fn gateway(&self) -> Result<GatewayConfig, doorward_gateway::GatewayError> {
+        let section = self.gateway.clone();
+        Ok(GatewayConfig::new(section, self.network, self.authority_ttl, self.data_dir.clone())?)
+    }
+
+    /// Returns the file's text, without the variables, which children inherit.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let file = std::fs::File::open(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    read(path, file)
+}
+
+fn read(path: &Path, from: impl io::Read) -> Result<String, ConfigError> {
+    let mut text = String::new();
+    from.take(CONFIG_BYTES_MAX.saturating_add(1))
+        .read_to_string(&mut text)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    if text.len() as u64 > CONFIG_BYTES_MAX { Err(ConfigError::TooLarge { path: path.to_owned() }) } else { Ok(text) }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;
