@@ -1,0 +1,24 @@
+//! End-to-end scenarios: each file is a subject, each test a claim. The topology that all of them use is drawn at the
+//! head of `tests/src/lib.rs`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "scenarios fail by panicking with a sentence, and print what they measured"
+)]
+
+mod ends;
+mod failures;
+mod harness;
+mod lockdown;
+mod memory;
+mod operation;
+mod postgres;
+mod reach;
+mod refusals;
+mod remote;
+mod roaming;
+mod starts;
+mod stops;
