@@ -21,6 +21,7 @@ HELP
 }
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILT=${CARGO_TARGET_DIR:-$REPO/target}/release/doorward
 PROGRAM=/usr/local/bin/doorward
 CONFIG=/etc/doorward/doorward.toml
 DATA=/var/lib/doorward
@@ -151,7 +152,7 @@ find_cargo() {
 build() {
     local began=$SECONDS
     head_line 'Building'
-    if [ ! -x "$REPO/target/release/doorward" ]; then
+    if [ ! -x "$BUILT" ]; then
         say 'The first build takes several minutes; later ones are quick.'
     fi
     (cd "$REPO" && as_caller cargo build --release --locked --package doorward)
@@ -202,8 +203,8 @@ TOML
 install_files() {
     head_line 'Installing'
     CHANGED=no
-    if ! cmp -s "$REPO/target/release/doorward" $PROGRAM; then
-        as_root install -m 0755 "$REPO/target/release/doorward" $PROGRAM.new
+    if ! cmp -s "$BUILT" $PROGRAM; then
+        as_root install -m 0755 "$BUILT" $PROGRAM.new
         as_root mv -f $PROGRAM.new $PROGRAM
         CHANGED=yes
         say "Installed $PROGRAM"
@@ -309,7 +310,7 @@ demo() {
     head_line 'Packages'
     install_missing
     build
-    as_root env "NO_COLOR=${NO_COLOR:-}" "TERM=${TERM:-dumb}" "$REPO/deploy/demo/demo.sh"
+    as_root env "NO_COLOR=${NO_COLOR:-}" "TERM=${TERM:-dumb}" "$REPO/deploy/demo/demo.sh" "$BUILT"
 }
 
 setup() {

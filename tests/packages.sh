@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by tests/run.sh: says which Debian packages are missing and why, and installs those alone.
+# Sourced by tests/run.sh, in the repository's folder: says which Debian packages are missing and why, and installs those alone.
 #
 #   need COMMAND PACKAGE "what for"   notes the package if the command is not there
 #   install_missing                   names and installs what was noted; does nothing if nothing was
@@ -39,7 +39,8 @@ install_missing() {
         return 1
     fi
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${MISSING_PACKAGES[@]}" >/dev/null
+    # A test run is no reason to leave servers running on this machine.
+    as_root deploy/demo/apt-without-services.sh "${MISSING_PACKAGES[@]}" >/dev/null
     MISSING_PACKAGES=()
     MISSING_REASONS=()
 }

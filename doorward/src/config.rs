@@ -210,6 +210,11 @@ impl Config {
         })
     }
 
+    /// Returns the data folder.
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Returns what the control plane is told.
     pub(crate) fn control_plane(&self) -> ControlPlaneConfig {
         ControlPlaneConfig {

@@ -45,7 +45,7 @@ impl RunCommand {
 /// # Errors
 /// What the part says when it cannot start, or stops.
 pub(crate) fn run(part: RunCommand, config: &Config) -> Result<(), CliError> {
-    up::live_and_die_with_supervisor(part)?;
+    up::take_place(part, config.data_dir())?;
     logging::start();
     match part {
         RunCommand::ControlPlane => control_plane(config),

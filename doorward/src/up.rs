@@ -6,6 +6,7 @@
 mod account;
 mod child;
 mod data_dir;
+mod privilege;
 mod ready;
 
 use std::io;
@@ -15,11 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::CliError;
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::run::{self, RunCommand};
 use child::Child;
 
-pub(crate) use child::live_and_die_with_supervisor;
+pub(crate) use child::take_place;
 
 /// Why `doorward up` ended.
 #[derive(Debug, thiserror::Error)]
@@ -36,14 +37,6 @@ pub(crate) enum UpError {
     #[error("{} has files that are not Doorward's: give --data a folder of its own", path.display())]
     NotOurs {
         /// The folder.
-        path: PathBuf,
-    },
-    /// The control plane's user may not enter a folder on the way.
-    #[error("the user {user} may not enter {}: choose a data folder below folders that others may enter, such as /var/lib/doorward", path.display())]
-    NotReachable {
-        /// The user.
-        user: String,
-        /// The first folder that is closed.
         path: PathBuf,
     },
     /// A file or folder could not be prepared.
@@ -78,6 +71,9 @@ pub(crate) enum UpError {
         /// Its exit code.
         code: u8,
     },
+    /// The control plane could not become an ordinary user.
+    #[error(transparent)]
+    Privilege(#[from] privilege::PrivilegeError),
     /// The supervisor died before this child was ready for it.
     #[error("the `doorward up` that started this {part} is gone: start it again")]
     SupervisorGone {
@@ -94,10 +90,10 @@ impl UpError {
             Self::NotRoot
             | Self::NoAccount
             | Self::NotOurs { .. }
-            | Self::NotReachable { .. }
             | Self::Prepare { .. }
             | Self::AlreadyRunning { .. }
             | Self::Spawn { .. }
+            | Self::Privilege(_)
             | Self::SupervisorGone { .. } => 1,
         }
     }
@@ -132,6 +128,10 @@ pub(crate) fn run(config: &Config, data: &Path, out: Output) -> Result<(), CliEr
         );
         first.and(second).map_err(CliError::from)
     });
+    // A gateway that was killed just before the end has no successor to clear up after it.
+    if let Err(error) = doorward_gateway::clear_leftovers(&gateway) {
+        output::warn(&format!("the host may not be as it was before: {error}"));
+    }
     drop(lock);
     ended
 }

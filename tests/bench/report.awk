@@ -21,27 +21,27 @@ function cell(format, one, other) { return sprintf(format, median(one), median(o
 END {
     columns = split(gateways, gateway, " ")
     rows = split(tests, test, " ")
-    printf "%-26s", "CPU-s/GiB (Gbit/s)"
-    for (c = 1; c <= columns; c++) printf " %16s", gateway[c]
-    printf " %12s\n", "of wg-go"
+    printf "%-22s", "CPU-s/GiB (Gbit/s)"
+    for (c = 1; c <= columns; c++) printf " %15s", gateway[c]
+    printf " %8s\n", "of wg-go"
     for (r = 1; r <= rows; r++) {
         if (test[r] == "ping") continue
-        printf "%-26s", test[r]
+        printf "%-22s", test[r]
         for (c = 1; c <= columns; c++)
-            printf " %16s", cell("%.2f (%.2f)", second[gateway[c], test[r]], first[gateway[c], test[r]])
+            printf " %15s", cell("%.2f (%.2f)", second[gateway[c], test[r]], first[gateway[c], test[r]])
         ratios = ""
         for (i = 1; i <= rounds; i++)
             if (cpu[i, "wireguard-go", test[r]] > 0 && cpu[i, "doorward", test[r]] > 0)
                 ratios = ratios " " cpu[i, "doorward", test[r]] / cpu[i, "wireguard-go", test[r]]
-        printf " %12s\n", ratios == "" ? "" : sprintf("%.2f x", median(ratios))
+        printf " %8s\n", ratios == "" ? "" : sprintf("%.2f x", median(ratios))
     }
     if (index(" " tests " ", " ping ")) {
-        printf "%-26s", "ping, us: p50 (p99)"
+        printf "%-22s", "ping, us: p50 (p99)"
         for (c = 1; c <= columns; c++)
-            printf " %16s", cell("%.0f (%.0f)", first[gateway[c], "ping"], second[gateway[c], "ping"])
+            printf " %15s", cell("%.0f (%.0f)", first[gateway[c], "ping"], second[gateway[c], "ping"])
         printf "\n"
     }
-    printf "%-26s", "resident, at most, MiB"
-    for (c = 1; c <= columns; c++) printf " %16d", memory[gateway[c]]
+    printf "%-22s", "resident, at most, MiB"
+    for (c = 1; c <= columns; c++) printf " %15d", memory[gateway[c]]
     printf "\n"
 }

@@ -1,16 +1,14 @@
 //! The harness against itself: what the scenarios conclude from silence is worth nothing if the topology is at fault.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use doorward_tests::client::{Client, WgQuick};
+use doorward_tests::client::{Client, WgQuick, wait_for_uapi};
 use doorward_tests::names;
 use doorward_tests::process::Process;
 use doorward_tests::service::{Manner, TcpServer, UdpServer};
-use doorward_tests::traffic::{Attempt, knock_tcp, knock_udp, pings};
-use doorward_tests::wait::wait_until;
+use doorward_tests::traffic::{Attempt, knock_tcp, reaches_ping, reaches_udp};
 use doorward_tests::witness::{Witness, carries};
 use doorward_tests::world::{CAFE_PUBLIC, DATABASE, PANEL, World, at};
 
@@ -30,8 +28,7 @@ fn topology_clients_and_witness_work_with_a_plain_wireguard_go_gateway() {
     let (gateway_key, client_key) = (wg(&["genkey"], ""), wg(&["genkey"], ""));
     let interface = names::interface();
     let _gateway = Process::start("gateway", &world.gateway, folder, &["wireguard-go", "-f", &interface], &[]);
-    let socket = format!("/var/run/wireguard/{interface}.sock");
-    wait_until("wireguard-go's socket", LONG, || Path::new(&socket).exists());
+    wait_for_uapi(&interface);
     let conf = format!(
         "[Interface]\nPrivateKey={gateway_key}\nListenPort=51820\n[Peer]\nPublicKey={}\n\
          AllowedIPs=100.80.0.2/32,fd64:6f6f:7277::2/128\n",
@@ -60,8 +57,8 @@ fn topology_clients_and_witness_work_with_a_plain_wireguard_go_gateway() {
     assert_eq!(knock_tcp(laptop, at(PANEL[0], 443), LONG), Attempt::Opened);
     assert_eq!(knock_tcp(laptop, at(PANEL[1], 443), LONG), Attempt::Opened);
     assert_eq!(knock_tcp(laptop, at(PANEL[0], 444), LONG), Attempt::Refused);
-    assert!(knock_udp(laptop, at(DATABASE[0], 53)));
-    assert!(pings(laptop, DATABASE[0]) && pings(laptop, PANEL[1]));
+    assert!(reaches_udp(laptop, at(DATABASE[0], 53)));
+    assert!(reaches_ping(laptop, DATABASE[0]) && reaches_ping(laptop, PANEL[1]));
     assert!(client.latest_handshake() > 0);
     client.stop();
 

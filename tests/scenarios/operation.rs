@@ -9,7 +9,7 @@ use doorward_tests::names;
 use doorward_tests::process::{children, status_field};
 use doorward_tests::service::UdpServer;
 use doorward_tests::shop::Shop;
-use doorward_tests::traffic::{Attempt, knock_tcp, knock_udp};
+use doorward_tests::traffic::{Attempt, knock_tcp, reaches_udp};
 use doorward_tests::wait::wait_until;
 use doorward_tests::witness::Witness;
 use doorward_tests::world::{CAFE_PUBLIC, PANEL, at};
@@ -38,7 +38,7 @@ fn wg_show_prints_the_peer_its_endpoint_handshake_and_the_clients_own_byte_count
     let before = peer(&shop, interface);
     assert_eq!(before[2..5], ["(none)".to_owned(), before[3].clone(), "0".to_owned()], "no handshake yet: {before:?}");
     let client: Client = shop.client(0, &config);
-    assert!(knock_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
+    assert!(reaches_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
 
     let dump = shop.world.gateway.stdout("wg", &["show", interface, "dump"]);
     let own: Vec<&str> = dump.lines().next().unwrap().split('\t').collect();
@@ -83,7 +83,7 @@ fn wg_quick_takes_the_config_as_it_is_handed_out() {
     let up = laptop.command("env").args(with).stdout(log.try_clone().unwrap()).stderr(log).status().unwrap();
     let _down = Down(laptop, path);
     assert!(up.success(), "{}", fs::read_to_string(shop.world.folder.path().join("wg-quick.log")).unwrap());
-    assert!(knock_udp(laptop, at(PANEL[0], 53)), "the official tool reaches the panel");
+    assert!(reaches_udp(laptop, at(PANEL[0], 53)), "the official tool reaches the panel");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn metrics_answer_on_their_own_listener_and_count_what_passes_and_what_does_not(
     config.allowed_ips.push("10.0.5.0/24".to_owned());
     let _client = shop.client(0, &config);
     let laptop = &shop.world.laptops[0];
-    assert!(knock_udp(laptop, at(PANEL[0], 53)));
+    assert!(reaches_udp(laptop, at(PANEL[0], 53)));
     assert_ne!(knock_tcp(laptop, at(PANEL[0], 22), Duration::from_secs(1)), Attempt::Opened);
     let metrics = shop.doorward.metrics(&shop.world.gateway);
     assert!(metrics.contains("doorward_gateway_"), "{metrics}");
@@ -144,7 +144,7 @@ fn the_wireguard_port_says_nothing_to_whoever_does_not_know_its_key() {
     }
     wait_until("all of it to pass by", LONG, || witness.count(|packet| packet.to_port(51820)) >= sizes.len() * 6);
     // A ping after them is answered after them: what was to come has come.
-    assert!(doorward_tests::traffic::pings(laptop, "203.0.113.2"));
+    assert!(doorward_tests::traffic::reaches_ping(laptop, "203.0.113.2"));
     let answered =
         witness.count(|packet| matches!(packet.kind, doorward_tests::witness::Kind::Udp { from: 51820, .. }));
     assert_eq!(answered, 0, "the port answered a stranger");
@@ -154,7 +154,7 @@ fn the_wireguard_port_says_nothing_to_whoever_does_not_know_its_key() {
 fn status_and_audit_tell_who_did_what() {
     let (shop, config, _panel) = shop_with_panel();
     let _client = shop.client(0, &config);
-    assert!(knock_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
+    assert!(reaches_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
     wait_until("the device to be counted as active", LONG, || shop.status()["gateways"][0]["devices_active"] == 1);
     let status = shop.status();
     let gateway = &status["gateways"][0];

@@ -5,7 +5,7 @@ use std::time::Duration;
 use doorward_tests::doorward::Settings;
 use doorward_tests::service::{Manner, TcpServer, UdpServer};
 use doorward_tests::shop::Shop;
-use doorward_tests::traffic::{Attempt, Traffic, knock_tcp, knock_udp, pings};
+use doorward_tests::traffic::{Attempt, Traffic, knock_tcp, knock_udp, pings, reaches_ping, reaches_udp};
 use doorward_tests::witness::{Witness, carries};
 use doorward_tests::world::{DATABASE, ENDPOINT_V6, GATEWAY_INSIDE, PANEL, at};
 
@@ -31,8 +31,8 @@ fn granted_tcp_udp_and_icmp_flow_over_both_families_and_nothing_else_does() {
 
     for host in PANEL {
         assert_eq!(knock_tcp(laptop, at(host, 443), LONG), Attempt::Opened, "{host} tcp/443 is granted");
-        assert!(knock_udp(laptop, at(host, 53)), "{host} udp/53 is granted");
-        assert!(pings(laptop, host), "{host} icmp is granted");
+        assert!(reaches_udp(laptop, at(host, 53)), "{host} udp/53 is granted");
+        assert!(reaches_ping(laptop, host), "{host} icmp is granted");
         assert_ne!(knock_tcp(laptop, at(host, 22), SHORT), Attempt::Opened, "{host} tcp/22 is not");
         assert!(!knock_udp(laptop, at(host, 123)), "{host} udp/123 is not");
     }
@@ -60,8 +60,8 @@ fn the_tunnel_works_over_ipv6_and_hides_what_it_carries() {
     let config = shop.person("support@shop.example", "panel");
     assert_eq!(config.endpoint, ENDPOINT_V6);
     let _client = shop.client(0, &config);
-    assert!(pings(&shop.world.laptops[0], PANEL[0]));
-    assert!(knock_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
+    assert!(reaches_ping(&shop.world.laptops[0], PANEL[0]));
+    assert!(reaches_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
     let outside = outside.finish();
     assert!(outside.iter().any(|packet| packet.from.is_ipv6() && packet.to_port(51820)), "datagrams travel over IPv6");
     assert!(!carries(&outside, b"knock"), "what people say is not readable outside");
@@ -76,7 +76,7 @@ fn a_service_cannot_begin_a_conversation_with_a_device() {
         shop.resource("panel", &[PANEL[0]], &["udp/53", "tcp/443"]);
         let config = shop.person("support@shop.example", "panel");
         let _client = shop.client(0, &config);
-        assert!(knock_udp(laptop, at(PANEL[0], 53)), "{nat}: the person may ask");
+        assert!(reaches_udp(laptop, at(PANEL[0], 53)), "{nat}: the person may ask");
 
         let address = config.address(false).to_string();
         let listening = TcpServer::start(laptop, at(&address, 8080), Manner::Echo);
@@ -86,7 +86,7 @@ fn a_service_cannot_begin_a_conversation_with_a_device() {
             panel.send(b"unasked", at(&address, 8081));
         }
         assert!(!pings(inside, &address), "{nat}: nor ping");
-        assert!(knock_udp(laptop, at(PANEL[0], 53)), "{nat}: the tunnel still works");
+        assert!(reaches_udp(laptop, at(PANEL[0], 53)), "{nat}: the tunnel still works");
         assert_eq!(listening.accepted() + hearing.received(), 0, "{nat}: nothing unasked arrived");
     }
 }
@@ -140,7 +140,7 @@ fn another_persons_tunnel_address_gets_nothing() {
     let mut forged = own.clone();
     forged.allowed_ips.push("10.0.5.0/24".to_owned());
     let client = shop.client(1, &forged);
-    assert!(knock_udp(thief, at(PANEL[0], 53)), "with the own address the own grant works");
+    assert!(reaches_udp(thief, at(PANEL[0], 53)), "with the own address the own grant works");
     assert!(!knock_udp(thief, at(DATABASE[0], 5432)));
 
     forged.addresses.clone_from(&victim.addresses);
@@ -150,7 +150,7 @@ fn another_persons_tunnel_address_gets_nothing() {
     assert_eq!(database.received(), 0, "the database never heard of it");
     forged.addresses.clone_from(&own.addresses);
     client.route(thief, &forged);
-    assert!(knock_udp(thief, at(PANEL[0], 53)), "back at the own address all is well");
+    assert!(reaches_udp(thief, at(PANEL[0], 53)), "back at the own address all is well");
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn devices_do_not_reach_each_other() {
     }
     let _panel = UdpServer::start(&shop.world.inside, at(PANEL[0], 53));
     let (_left, _right) = (shop.client(0, &one), shop.client(1, &two));
-    assert!(knock_udp(left, at(PANEL[0], 53)) && knock_udp(right, at(PANEL[0], 53)), "both tunnels work");
+    assert!(reaches_udp(left, at(PANEL[0], 53)) && reaches_udp(right, at(PANEL[0], 53)), "both tunnels work");
     let (four, six) = (two.address(false).to_string(), two.address(true).to_string());
     let servers = [&four, &six].map(|address| TcpServer::start(right, at(address, 8080), Manner::Echo));
     for address in [&four, &six] {
@@ -188,7 +188,7 @@ fn routed_mode_shows_the_devices_own_address_to_the_service() {
     shop.resource("panel", &[PANEL[0]], &["udp/53"]);
     let config = shop.person("support@shop.example", "panel");
     let _client = shop.client(0, &config);
-    assert!(knock_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
+    assert!(reaches_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
     assert_eq!(panel.last_from().unwrap().ip(), config.address(false), "no translation in routed mode");
 
     let translated = Shop::open(1, &Settings::default());
@@ -196,7 +196,7 @@ fn routed_mode_shows_the_devices_own_address_to_the_service() {
     translated.resource("panel", &[PANEL[0]], &["udp/53"]);
     let config = translated.person("support@shop.example", "panel");
     let _client = translated.client(0, &config);
-    assert!(knock_udp(&translated.world.laptops[0], at(PANEL[0], 53)));
+    assert!(reaches_udp(&translated.world.laptops[0], at(PANEL[0], 53)));
     assert_eq!(panel.last_from().unwrap().ip().to_string(), GATEWAY_INSIDE, "the gateway's address by default");
 }
 

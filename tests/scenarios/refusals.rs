@@ -8,7 +8,7 @@ use std::process::Command;
 use doorward_tests::doorward::Settings;
 use doorward_tests::service::UdpServer;
 use doorward_tests::shop::Shop;
-use doorward_tests::traffic::knock_udp;
+use doorward_tests::traffic::reaches_udp;
 use doorward_tests::world::{PANEL, at};
 
 #[test]
@@ -80,7 +80,7 @@ fn a_full_disk_refuses_what_is_asked_for_with_a_sentence_and_people_go_on_workin
     shop.resource("panel", &[PANEL[0]], &["udp/53"]);
     let config = shop.person("support@shop.example", "panel");
     let _client = shop.client(0, &config);
-    assert!(knock_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
+    assert!(reaches_udp(&shop.world.laptops[0], at(PANEL[0], 53)));
 
     let filler = disk.fill();
     // A few small rows may still fit into pages that the database has already.
@@ -91,7 +91,7 @@ fn a_full_disk_refuses_what_is_asked_for_with_a_sentence_and_people_go_on_workin
     });
     let (email, said) = refused.expect("a full disk is noticed");
     said.refuses(1, &["full"]);
-    assert!(knock_udp(&shop.world.laptops[0], at(PANEL[0], 53)), "people go on working");
+    assert!(reaches_udp(&shop.world.laptops[0], at(PANEL[0], 53)), "people go on working");
     assert_eq!(shop.doorward.says(&["person", "show", &email]).code, 3, "nothing of the refused person is there");
 
     fs::remove_file(filler).unwrap();

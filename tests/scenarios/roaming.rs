@@ -6,7 +6,7 @@ use doorward_tests::client::WgQuick;
 use doorward_tests::doorward::Settings;
 use doorward_tests::service::{Manner, TcpServer, UdpServer};
 use doorward_tests::shop::{Shop, micros};
-use doorward_tests::traffic::{Traffic, knock_udp, pings};
+use doorward_tests::traffic::{Traffic, pings, reaches_udp};
 use doorward_tests::wait::wait_until;
 use doorward_tests::witness::Witness;
 use doorward_tests::world::{CAFE_PUBLIC, PANEL, at};
@@ -80,7 +80,7 @@ fn datagrams_replayed_from_elsewhere_change_nothing() {
     let listener = Witness::start(&shop.world.internet, shop.world.folder.path(), "eavesdropper", "gateway0");
     let client = shop.client(0, &config);
     for _ in 0..10 {
-        assert!(knock_udp(laptop, at(PANEL[0], 53)));
+        assert!(reaches_udp(laptop, at(PANEL[0], 53)));
     }
     let overheard: Vec<Vec<u8>> = listener
         .finish()
@@ -102,7 +102,7 @@ fn datagrams_replayed_from_elsewhere_change_nothing() {
     assert!(elsewhere.recv_from(&mut buffer).is_err(), "the gateway answered a replay");
     assert_eq!(udp.received(), received, "a replay reached the panel");
     assert!(endpoint_of_the_peer(&shop).starts_with(CAFE_PUBLIC), "a replay moved the endpoint");
-    assert!(knock_udp(laptop, at(PANEL[0], 53)), "and the person notices nothing");
+    assert!(reaches_udp(laptop, at(PANEL[0], 53)), "and the person notices nothing");
     assert_eq!(client.latest_handshake(), handshake);
 }
 

@@ -1,6 +1,7 @@
 //! A person's WireGuard client: wireguard-go, driven by `wg`, set up from the text that Doorward hands out.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -108,8 +109,7 @@ impl Client {
         let title = format!("wireguard-go-{interface}");
         let process = Process::start(&title, laptop, folder, &["wireguard-go", "-f", &interface], &quiet);
         let client = Self { interface, process };
-        let socket = format!("/var/run/wireguard/{}.sock", client.interface);
-        wait_until("wireguard-go's socket", Duration::from_secs(10), || Path::new(&socket).exists());
+        wait_for_uapi(&client.interface);
         client.configure(folder, config);
         client.route(laptop, config);
         client
@@ -162,6 +162,14 @@ impl Client {
     pub fn stop(mut self) {
         self.process.terminate();
     }
+}
+
+/// Waits until a WireGuard program answers on its socket. The file alone is not enough: `wg` removes a socket on which
+/// nobody listens yet.
+#[track_caller]
+pub fn wait_for_uapi(interface: &str) {
+    let socket = format!("/var/run/wireguard/{interface}.sock");
+    wait_until("wireguard-go's socket", Duration::from_secs(20), || UnixStream::connect(&socket).is_ok());
 }
 
 /// A default route as two halves, which leave the laptop's own default route in place.

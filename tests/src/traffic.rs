@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::netns::Namespace;
 use crate::service::{End, waits};
-use crate::wait::wait_until;
+use crate::wait::{comes_true, wait_until};
 
 /// Pause between two questions of a chat: fine enough to see a bound of 1 s, gentle on two cores.
 const PACE: Duration = Duration::from_millis(5);
@@ -251,6 +251,18 @@ pub fn knock_udp(from: &Namespace, to: SocketAddr) -> bool {
     socket.set_read_timeout(Some(Duration::from_millis(250))).expect("a read timeout");
     let mut buffer = [0_u8; 64];
     (0..4).any(|_| socket.send_to(b"knock", to).is_ok() && socket.recv_from(&mut buffer).is_ok())
+}
+
+/// Asks over UDP for up to 15 s, as a person would who was just given a config, and says whether an answer came.
+#[must_use]
+pub fn reaches_udp(from: &Namespace, to: SocketAddr) -> bool {
+    comes_true(Duration::from_secs(15), || knock_udp(from, to))
+}
+
+/// Pings for up to 15 s and says whether an answer came.
+#[must_use]
+pub fn reaches_ping(from: &Namespace, to: &str) -> bool {
+    from.output("ping", &["-n", "-c", "1", "-i", "0.2", "-w", "15", to]).status.success()
 }
 
 /// Pings once or twice and says whether an answer came.

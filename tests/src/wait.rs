@@ -33,6 +33,18 @@ pub fn wait_until(what: &str, bound: Duration, mut condition: impl FnMut() -> bo
     start.elapsed()
 }
 
+/// Says whether the condition came to hold within `bound`.
+pub fn comes_true(bound: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < bound {
+        if condition() {
+            return true;
+        }
+        thread::sleep(REST);
+    }
+    condition()
+}
+
 /// Watches a condition for the whole `span` and panics at the first look at which it does not hold.
 #[track_caller]
 pub fn holds_for(what: &str, span: Duration, mut condition: impl FnMut() -> bool) {

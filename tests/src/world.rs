@@ -1,11 +1,13 @@
 //! The drawn topology (see the crate's head), laid out of namespaces and cables.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::names;
 use crate::netns::{Namespace, cable};
+use crate::wait::wait_until;
 
 /// The admin panel's addresses.
 pub const PANEL: [&str; 2] = ["10.0.5.10", "fd00:5::10"];
@@ -66,7 +68,16 @@ impl World {
         world.address_routers();
         world.address_ends();
         world.open_routers();
+        world.settle();
         world
+    }
+
+    /// Waits for the addresses that the kernel gives by itself, so that before and after can be compared.
+    fn settle(&self) {
+        wait_until("link-local addresses", Duration::from_secs(10), || {
+            let listed = self.gateway.stdout("ip", &["-6", "-o", "addr", "show", "scope", "link"]);
+            listed.lines().filter(|line| !line.contains("tentative")).count() == 2
+        });
     }
 
     fn lay_cables(&self) {

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::UpError;
+use super::{UpError, privilege};
 use crate::config::{CONFIG_FROM_STDIN, Config};
 use crate::error::CliError;
 use crate::output;
@@ -106,8 +106,8 @@ impl<'a> Child<'a> {
         command.arg0("doorward").args(["run", part, "--config", CONFIG_FROM_STDIN, "--data"]).arg(&self.data);
         command.env(SUPERVISOR_VARIABLE, std::process::id().to_string());
         if let Some((uid, gid)) = self.ids {
-            // Supplementary groups are dropped with the user.
-            command.uid(uid).gid(gid);
+            // It becomes that user itself, because it may first have to open a way to the data folder.
+            command.env(privilege::ACCOUNT_VARIABLE, format!("{uid}:{gid}"));
         }
         // The service manager hears from the supervisor alone.
         command.env_remove("NOTIFY_SOCKET").current_dir(&self.data).stdin(Stdio::piped());
@@ -132,12 +132,15 @@ impl<'a> Child<'a> {
     }
 }
 
-/// In a child: asks the kernel for SIGTERM when the supervisor dies. Does nothing in a process that has none.
+/// In a child: gives up root where it was told to, and asks the kernel for SIGTERM when the supervisor dies. Does nothing
+/// in a process that has no supervisor.
 ///
 /// # Errors
-/// [`UpError::SupervisorGone`] when the supervisor died before the kernel knew.
-pub(crate) fn live_and_die_with_supervisor(part: RunCommand) -> Result<(), CliError> {
+/// [`UpError::Privilege`], or [`UpError::SupervisorGone`] when the supervisor died before the kernel knew.
+pub(crate) fn take_place(part: RunCommand, data_dir: &Path) -> Result<(), CliError> {
     let Ok(supervisor) = std::env::var(SUPERVISOR_VARIABLE) else { return Ok(()) };
+    // First this: the kernel forgets the death signal when the user changes.
+    privilege::become_named_user(data_dir).map_err(UpError::from)?;
     let gone = || UpError::SupervisorGone { part: part.word() };
     // The process would be listed as `exe`, the last part of the path it was started by.
     let _ = rustix::thread::set_name(c"doorward");

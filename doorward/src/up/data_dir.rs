@@ -2,7 +2,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown, lchown,
+};
 use std::path::Path;
 
 use super::UpError;
@@ -17,21 +19,25 @@ const GATEWAY_MODE: u32 = 0o700;
 /// Files by which a folder is known to be Doorward's.
 const OURS: [&str; 5] = ["up.lock", "doorward.db", "doorward.toml", "gateway", "admin.sock"];
 
+/// Files and folders that are the control plane's.
+const CONTROL_PLANES: [&str; 5] = ["doorward.db", "doorward.db-wal", "doorward.db-shm", "tls", "feed-ca"];
+
 /// Prepares the folder and takes its lock, which holds as long as the file is open.
 pub(super) fn prepare(data: &Path, account: &Account) -> Result<File, UpError> {
     let failed = |operation: &'static str, path: &Path| {
         let path = path.to_owned();
         move |source: io::Error| UpError::Prepare { operation, path, source }
     };
-    if data.is_dir() && !is_ours_or_empty(data).map_err(failed("read", data))? {
+    if data.is_dir() && !is_ours_or_free(data).map_err(failed("read", data))? {
         return Err(UpError::NotOurs { path: data.to_owned() });
     }
     fs::create_dir_all(data).map_err(failed("make", data))?;
     let lock = lock(data)?;
     chown(data, Some(0), Some(account.gid)).map_err(failed("give the group its rights to", data))?;
     fs::set_permissions(data, Permissions::from_mode(DATA_MODE)).map_err(failed("set the mode of", data))?;
-    if let Some(closed) = data.ancestors().skip(1).find(|folder| !may_enter(folder, account)) {
-        return Err(UpError::NotReachable { user: account.name.clone(), path: closed.to_owned() });
+    for name in CONTROL_PLANES {
+        let path = data.join(name);
+        hand_over(&path, account).map_err(failed("hand over", &path))?;
     }
     let gateway = data.join("gateway");
     match DirBuilder::new().mode(GATEWAY_MODE).create(&gateway) {
@@ -47,16 +53,32 @@ pub(super) fn prepare(data: &Path, account: &Account) -> Result<File, UpError> {
     Ok(lock)
 }
 
-fn is_ours_or_empty(data: &Path) -> io::Result<bool> {
-    let mut empty = true;
+/// Says whether the folder is Doorward's, or holds nothing that shows it to be somebody's: no folder and no hidden file.
+fn is_ours_or_free(data: &Path) -> io::Result<bool> {
+    let mut free = true;
     for entry in fs::read_dir(data)? {
-        let name = entry?.file_name();
+        let entry = entry?;
+        let name = entry.file_name();
         if OURS.iter().any(|ours| name == *ours) {
             return Ok(true);
         }
-        empty = false;
+        free &= !entry.file_type()?.is_dir() && !name.as_encoded_bytes().starts_with(b".");
     }
-    Ok(empty)
+    Ok(free)
+}
+
+/// Hands over what an earlier control plane that ran as root left: its successor could not open it.
+fn hand_over(path: &Path, account: &Account) -> io::Result<()> {
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            hand_over(&entry?.path(), account)?;
+        }
+    }
+    if found.uid() == 0 { lchown(path, Some(account.uid), Some(account.gid)) } else { Ok(()) }
 }
 
 fn lock(data: &Path) -> Result<File, UpError> {
@@ -78,19 +100,6 @@ fn lock(data: &Path) -> Result<File, UpError> {
     }
 }
 
-/// Says whether the account may pass through a folder, by owner, group and mode. Access lists are not read.
-fn may_enter(folder: &Path, account: &Account) -> bool {
-    let Ok(found) = fs::metadata(folder) else { return false };
-    let bit = if found.uid() == account.uid {
-        0o100
-    } else if found.gid() == account.gid {
-        0o010
-    } else {
-        0o001
-    };
-    found.mode() & bit != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,11 +107,13 @@ mod tests {
     #[test]
     fn a_folder_with_other_files_is_not_taken_over() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(is_ours_or_empty(folder.path()).unwrap());
-        fs::write(folder.path().join("thesis.tex"), "").unwrap();
-        assert!(!is_ours_or_empty(folder.path()).unwrap());
+        assert!(is_ours_or_free(folder.path()).unwrap());
+        fs::write(folder.path().join("notes.txt"), "").unwrap();
+        assert!(is_ours_or_free(folder.path()).unwrap());
+        fs::create_dir(folder.path().join("thesis")).unwrap();
+        assert!(!is_ours_or_free(folder.path()).unwrap());
         fs::write(folder.path().join("doorward.toml"), "").unwrap();
-        assert!(is_ours_or_empty(folder.path()).unwrap());
+        assert!(is_ours_or_free(folder.path()).unwrap());
     }
 
     #[test]
@@ -112,15 +123,5 @@ mod tests {
         assert!(matches!(lock(folder.path()), Err(UpError::AlreadyRunning { .. })));
         drop(first);
         assert!(lock(folder.path()).is_ok());
-    }
-
-    #[test]
-    fn closed_folders_on_the_way_are_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let nobody = Account { name: "nobody".to_owned(), uid: 65534, gid: 65534 };
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
-        assert!(!may_enter(folder.path(), &nobody));
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o711)).unwrap();
-        assert!(may_enter(folder.path(), &nobody));
     }
 }

@@ -334,8 +334,26 @@ fn default_endpoint(listen: &[SocketAddr]) -> Option<String> {
     let ip = probes
         .into_iter()
         .find_map(outward)
+        .or_else(any_address)
         .or_else(|| listen.first().map(SocketAddr::ip).filter(IpAddr::is_loopback))?;
     Some(SocketAddr::new(ip, port).to_string())
+}
+
+/// Returns an address of this machine that others may know, IPv4 first: what is left where nothing is routed outwards.
+fn any_address() -> Option<IpAddr> {
+    let addresses = nix::ifaddrs::getifaddrs().ok()?.filter_map(|interface| {
+        let address = interface.address?;
+        let v4 = address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    });
+    let known = addresses.filter(|address| {
+        let link_local = match address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        !address.is_loopback() && !link_local
+    });
+    known.min_by_key(IpAddr::is_ipv6)
 }
 
 /// Leaves out control characters and what is too long for one line.

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_gateway_core::Command;
-use doorward_model::{EndedDevice, FeedMessage, GatewayEvent, GatewayHello, HelloReply, Ping, Receipt, Revision};
+use doorward_model::{
+    EndedDevice, FeedMessage, GatewayEvent, GatewayEventKind, GatewayHello, HelloReply, Ping, Receipt, Revision,
+};
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -28,6 +30,21 @@ use crate::shard::{ShardEvent, ShardHandle, ShardMessage, ShardStatus};
 use crate::snapshot::{Assembly, Misplaced};
 use crate::sse::{EventTooLong, SseParser};
 use crate::upload::{Outbox, SessionSlot, post_until_taken};
+
+/// Logs a notice at a level, which `tracing` wants to know when it is compiled.
+macro_rules! notice_line {
+    ($level:ident, $notice:expr) => {
+        tracing::$level!(
+            kind = ?$notice.kind,
+            device.id = $notice.device.map(tracing::field::display),
+            email = $notice.email.as_ref().map(tracing::field::display),
+            source = $notice.source.map(tracing::field::display),
+            count = $notice.count,
+            "{}",
+            $notice.message
+        )
+    };
+}
 
 /// The longest event: a snapshot page is about 1 MiB.
 const EVENT_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -178,15 +195,17 @@ async fn hear_shard(
 }
 
 fn log_notice(notice: &GatewayEvent) {
-    tracing::warn!(
-        kind = ?notice.kind,
-        device.id = notice.device.map(tracing::field::display),
-        email = notice.email.as_ref().map(tracing::field::display),
-        source = notice.source.map(tracing::field::display),
-        count = notice.count,
-        "{}",
-        notice.message
-    );
+    match notice.kind {
+        GatewayEventKind::Connected | GatewayEventKind::EndpointMoved | GatewayEventKind::AuthorityRegained => {
+            notice_line!(info, notice);
+        }
+        GatewayEventKind::RevokedKeyKnocked
+        | GatewayEventKind::Denied
+        | GatewayEventKind::SpoofedSource
+        | GatewayEventKind::KeyUsedTwice
+        | GatewayEventKind::AuthorityLost
+        | GatewayEventKind::ClockJumped => notice_line!(warn, notice),
+    }
 }
 
 fn micros(span: Duration) -> u64 {

@@ -35,4 +35,4 @@ mod upload;
 pub use config::{ConfigError, FeedAddress, GatewayConfig, GatewaySection, InterfaceName, LISTEN_MAX};
 pub use enrol::{EnrolError, TOKEN_VARIABLE};
 pub use error::GatewayError;
-pub use run::{Ready, run};
+pub use run::{Ready, clear_leftovers, run};

@@ -98,6 +98,17 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
     result
 }
 
+/// Puts back what a killed gateway of this data folder left on the host; does nothing where there is nothing.
+///
+/// The next start does the same. This is for whoever supervises gateways and starts no next one.
+///
+/// # Errors
+/// [`GatewayError`] when another gateway runs on the data folder, or a rule cannot be removed.
+pub fn clear_leftovers(config: &GatewayConfig) -> Result<(), GatewayError> {
+    let dir = GatewayDir::open(config.gateway_dir(), &config.data_dir)?;
+    HostState::begin(&dir, config.interface.as_str()).map(drop)
+}
+
 fn runtime(threads: usize) -> Result<tokio::runtime::Runtime, GatewayError> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)

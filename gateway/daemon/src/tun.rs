@@ -46,6 +46,10 @@ impl TunDevice {
     /// [`GatewayError::NoTunDevice`], [`GatewayError::NotPrivileged`], [`GatewayError::InterfaceTaken`],
     /// [`GatewayError::Tun`].
     pub(crate) fn create(name: &str) -> Result<Self, GatewayError> {
+        // tun-rs would make the missing node itself, and leave it behind.
+        if !std::path::Path::new("/dev/net/tun").exists() {
+            return Err(GatewayError::NoTunDevice);
+        }
         let device = DeviceBuilder::new()
             .name(name)
             .mtu(TUN_MTU)
