@@ -95,9 +95,10 @@ fn may_pass(folder: &Path, uid: u32, gid: u32) -> bool {
 /// Covers `closed` with an empty folder that holds the way to `data_dir` alone, for this process and its children.
 fn open_a_way(closed: &Path, data_dir: &Path) -> io::Result<()> {
     let none: Option<&str> = None;
-    let held: OwnedFd = fs::File::open(data_dir)?.into();
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    // Held from before it is covered, and from inside the namespace: a folder of another one cannot be mounted here.
+    let held: OwnedFd = fs::File::open(data_dir)?.into();
     let cover = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), closed, Some("tmpfs"), cover, Some("mode=0711,size=64k"))?;
     fs::DirBuilder::new().recursive(true).mode(0o711).create(data_dir)?;
