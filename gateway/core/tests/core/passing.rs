@@ -150,14 +150,14 @@ fn icmp_errors_pass_only_for_live_flows() {
         let too_big = icmp_error(router, &own, kind, 4 * u8::from(kind == 3), &question);
         assert!(world.down_sealed(&too_big).is_empty(), "no flow yet");
         world.up(&mut client, &question);
-        assert_eq!(world.down(&mut client, &too_big), [too_big.clone()]);
+        assert_eq!(world.down(&mut client, &too_big), std::slice::from_ref(&too_big));
         let other = icmp_error(router, &own, kind, 4, &udp((&own, 4_001), (db, 53), b"question"));
         assert!(world.down_sealed(&other).is_empty(), "of another port");
         let to_other = icmp_error("10.0.0.254", &v4(1), 3, 4, &udp((&v4(2), 4_000), (DB, 53), b""));
         assert!(world.down_sealed(&to_other).is_empty(), "of another device");
         let answer = udp((db, 53), (&own, 4_000), b"answer");
         let unreachable = icmp_error(&own, db, if kind == 3 { 3 } else { 1 }, 3, &answer);
-        assert_eq!(world.up(&mut client, &unreachable), [unreachable.clone()]);
+        assert_eq!(world.up(&mut client, &unreachable), std::slice::from_ref(&unreachable));
         let elsewhere = icmp_error(&own, if kind == 3 { "10.0.5.9" } else { "fd00:5::9" }, 3, 3, &answer);
         assert!(world.up(&mut client, &elsewhere).is_empty(), "to somebody else");
     }
