@@ -96,8 +96,14 @@ pub(crate) struct Window {
 impl Window {
     /// Places an interval of the feed on both clocks; `boot_end_max` is the earliest end ever computed for it.
     pub(crate) fn place(interval: Interval, arrival: Arrival, boot_end: BootTime) -> Self {
+        // What has begun by the sender's clock has begun: a clock of this machine that is behind takes nothing away.
+        let start = if interval.not_before <= arrival.sent_at {
+            Instants { boot: BootTime::default(), wall: Timestamp::MIN }
+        } else {
+            Instants { boot: arrival.place(interval.not_before), wall: interval.not_before }
+        };
         Self {
-            start: Instants { boot: arrival.place(interval.not_before), wall: interval.not_before },
+            start,
             end: Instants { boot: boot_end, wall: interval.not_after },
         }
     }
@@ -154,6 +160,15 @@ mod tests {
         assert!(window.holds(now(110, 1_010)));
         assert!(!window.holds(now(120, 1_015)));
         assert!(!window.holds(now(115, 1_020)));
+    }
+
+    #[test]
+    fn what_has_begun_by_the_senders_clock_has_begun_here() {
+        let arrival = Arrival { boot: BootTime(100_000_000), sent_at: at(1_000) };
+        let interval = Interval { not_before: at(1_000), not_after: at(1_020) };
+        let window = Window::place(interval, arrival, arrival.place(interval.not_after));
+        assert!(window.holds(now(100, 500)), "this machine's wall clock is behind");
+        assert!(!window.holds(now(120, 520)), "and lengthens nothing");
     }
 
     #[test]
