@@ -7,8 +7,8 @@ use axum::{Json, Router, middleware};
 use utoipa::openapi::OpenApi;
 
 use crate::app::{App, Refusal};
-use crate::http::{LimitedRouter as _, authenticate, no_route};
-use crate::{api, feed};
+use crate::feed;
+use crate::http::{LimitedRouter as _, api, authenticate, no_route};
 
 /// The API, for the admin socket and for HTTPS.
 pub(crate) fn api_router(app: &App) -> Router {

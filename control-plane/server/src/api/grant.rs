@@ -1,11 +1,5 @@
 //! Grants.
 
-use super::device::OfPerson;
-use super::{EndOutcome, EndRequest, Refusals};
-use crate::app::{Answer, App, Caller, grants};
-use crate::http::{ApiJson, ApiPath, ApiQuery};
-use axum::extract::State;
-use axum::http::StatusCode;
 use doorward_model::{Email, GrantId, ResourceName, TimeLimit, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -84,38 +78,4 @@ pub struct GrantAdded {
     /// What the admin should know: the person's own end date comes first.
     #[serde(default)]
     pub warnings: Vec<String>,
-}
-
-/// Lists grants.
-#[utoipa::path(get, path = "/api/v1/grants", tag = "grants", params(OfPerson),
-    responses((status = 200, body = Vec<Grant>), Refusals))]
-pub(crate) async fn list(
-    State(app): State<App>,
-    caller: Caller,
-    ApiQuery(of): ApiQuery<OfPerson>,
-) -> Answer<Vec<Grant>> {
-    grants::list(&app, &caller.0, of.email.as_ref()).await.map(axum::Json)
-}
-
-/// Gives a grant.
-#[utoipa::path(post, path = "/api/v1/grants", tag = "grants", request_body = GrantNew,
-    responses((status = 201, body = GrantAdded), Refusals))]
-pub(crate) async fn add(
-    State(app): State<App>,
-    caller: Caller,
-    ApiJson(new): ApiJson<GrantNew>,
-) -> Answer<GrantAdded, StatusCode> {
-    grants::add(&app, &caller.0, new).await.map(|grant| (StatusCode::CREATED, axum::Json(grant)))
-}
-
-/// Takes a grant away, and waits for the gateways.
-#[utoipa::path(post, path = "/api/v1/grants/{id}/revoke", tag = "grants", params(("id" = uuid::Uuid, Path)),
-    request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
-pub(crate) async fn revoke(
-    State(app): State<App>,
-    caller: Caller,
-    ApiPath(id): ApiPath<GrantId>,
-    ApiJson(request): ApiJson<EndRequest>,
-) -> Answer<EndOutcome> {
-    grants::revoke(&app, &caller.0, id, request.reason).await.map(axum::Json)
 }

@@ -5,11 +5,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Device, Grant};
-use super::{EndOutcome, EndRequest, Refusals};
-use crate::app::{Answer, App, Caller, people};
-use crate::http::{ApiJson, ApiPath};
-use axum::extract::State;
-use axum::http::StatusCode;
 
 /// Who somebody is to the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -79,64 +74,4 @@ pub struct Person {
     pub devices: Vec<Device>,
     /// Their grants, ended ones included.
     pub grants: Vec<Grant>,
-}
-
-/// Lists people.
-#[utoipa::path(get, path = "/api/v1/people", tag = "people", responses((status = 200, body = Vec<Person>), Refusals))]
-pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Answer<Vec<Person>> {
-    people::list(&app, &caller.0).await.map(axum::Json)
-}
-
-/// Adds a person.
-#[utoipa::path(post, path = "/api/v1/people", tag = "people", request_body = PersonNew,
-    responses((status = 201, body = Person), Refusals))]
-pub(crate) async fn add(
-    State(app): State<App>,
-    caller: Caller,
-    ApiJson(new): ApiJson<PersonNew>,
-) -> Answer<Person, StatusCode> {
-    people::add(&app, &caller.0, new).await.map(|person| (StatusCode::CREATED, axum::Json(person)))
-}
-
-/// Shows a person.
-#[utoipa::path(get, path = "/api/v1/people/{email}", tag = "people", params(("email" = String, Path)),
-    responses((status = 200, body = Person), Refusals))]
-pub(crate) async fn show(State(app): State<App>, caller: Caller, ApiPath(email): ApiPath<Email>) -> Answer<Person> {
-    people::show(&app, &caller.0, &email).await.map(axum::Json)
-}
-
-/// Puts a person out for good, and waits for the gateways.
-#[utoipa::path(post, path = "/api/v1/people/{email}/offboard", tag = "people", params(("email" = String, Path)),
-    request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
-pub(crate) async fn offboard(
-    State(app): State<App>,
-    caller: Caller,
-    ApiPath(email): ApiPath<Email>,
-    ApiJson(request): ApiJson<EndRequest>,
-) -> Answer<EndOutcome> {
-    people::offboard(&app, &caller.0, &email, request.reason).await.map(axum::Json)
-}
-
-/// Suspends a person, and waits for the gateways.
-#[utoipa::path(post, path = "/api/v1/people/{email}/suspend", tag = "people", params(("email" = String, Path)),
-    request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
-pub(crate) async fn suspend(
-    State(app): State<App>,
-    caller: Caller,
-    ApiPath(email): ApiPath<Email>,
-    ApiJson(request): ApiJson<EndRequest>,
-) -> Answer<EndOutcome> {
-    people::suspend(&app, &caller.0, &email, request.reason).await.map(axum::Json)
-}
-
-/// Takes a suspended or departed person back.
-#[utoipa::path(post, path = "/api/v1/people/{email}/restore", tag = "people", params(("email" = String, Path)),
-    request_body = EndRequest, responses((status = 200, body = Person), Refusals))]
-pub(crate) async fn restore(
-    State(app): State<App>,
-    caller: Caller,
-    ApiPath(email): ApiPath<Email>,
-    ApiJson(request): ApiJson<EndRequest>,
-) -> Answer<Person> {
-    people::restore(&app, &caller.0, &email, request.reason).await.map(axum::Json)
 }

@@ -1,10 +1,5 @@
 //! Resources.
 
-use super::{EndOutcome, Refusals};
-use crate::app::{Answer, App, Caller, resources};
-use crate::http::{ApiJson, ApiPath};
-use axum::extract::State;
-use axum::http::StatusCode;
 use doorward_model::{Allow, ResourceId, ResourceName, Target, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -41,33 +36,4 @@ pub struct Resource {
     pub allow: Vec<Allow>,
     /// When it was added.
     pub created_at: Timestamp,
-}
-
-/// Lists resources.
-#[utoipa::path(get, path = "/api/v1/resources", tag = "resources",
-    responses((status = 200, body = Vec<Resource>), Refusals))]
-pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Answer<Vec<Resource>> {
-    resources::list(&app, &caller.0).await.map(axum::Json)
-}
-
-/// Adds a resource.
-#[utoipa::path(post, path = "/api/v1/resources", tag = "resources", request_body = ResourceNew,
-    responses((status = 201, body = Resource), Refusals))]
-pub(crate) async fn add(
-    State(app): State<App>,
-    caller: Caller,
-    ApiJson(new): ApiJson<ResourceNew>,
-) -> Answer<Resource, StatusCode> {
-    resources::add(&app, &caller.0, new).await.map(|resource| (StatusCode::CREATED, axum::Json(resource)))
-}
-
-/// Removes a resource with its grants, and waits for the gateways.
-#[utoipa::path(delete, path = "/api/v1/resources/{name}", tag = "resources", params(("name" = String, Path)),
-    responses((status = 200, body = EndOutcome), Refusals))]
-pub(crate) async fn remove(
-    State(app): State<App>,
-    caller: Caller,
-    ApiPath(name): ApiPath<ResourceName>,
-) -> Answer<EndOutcome> {
-    resources::remove(&app, &caller.0, &name).await.map(axum::Json)
 }

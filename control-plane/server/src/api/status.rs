@@ -4,10 +4,7 @@ use doorward_model::{DeviceId, Email, GatewayName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Refusals;
 use super::{Gateway, LockdownStatus};
-use crate::app::{Answer, App, Caller, status};
-use axum::extract::State;
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -72,10 +69,4 @@ pub struct Alert {
     pub message: String,
     /// How often.
     pub count: u64,
-}
-
-/// Shows the state of the whole.
-#[utoipa::path(get, path = "/api/v1/status", tag = "status", responses((status = 200, body = Status), Refusals))]
-pub(crate) async fn show(State(app): State<App>, caller: Caller) -> Answer<Status> {
-    status::show(&app, &caller.0).await.map(axum::Json)
 }

@@ -5,7 +5,6 @@
 //! lost or doubled can lose a change.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -221,33 +220,6 @@ impl Hub {
     fn places(&self) -> MutexGuard<'_, HashMap<GatewayName, Place>> {
         // Each change above leaves the map whole, so a panic elsewhere does not make it unusable.
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A flag that is taken once.
-#[derive(Debug, Default)]
-pub(crate) struct Once(AtomicBool);
-
-impl Once {
-    /// Returns `true` the first time.
-    pub(crate) fn take(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
-    }
-}
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub(crate) struct HighWater(AtomicU64);
-
-impl HighWater {
-    /// Raises it.
-    pub(crate) fn raise(&self, to: u64) {
-        self.0.fetch_max(to, Ordering::AcqRel);
-    }
-
-    /// Returns it.
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
     }
 }
 

@@ -1,10 +1,11 @@
 //! One gateway's session, from its hello to its end.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use doorward_model::GatewayName;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::hub::{HighWater, Once};
 use crate::Shutdown;
 
 /// Whose session it is; each later request must come from the same.
@@ -60,5 +61,32 @@ impl Session {
     /// Returns the highest revision that was sent.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.get()
+    }
+}
+
+/// A flag that is taken once.
+#[derive(Debug, Default)]
+struct Once(AtomicBool);
+
+impl Once {
+    /// Returns `true` the first time.
+    fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+struct HighWater(AtomicU64);
+
+impl HighWater {
+    /// Raises it.
+    fn raise(&self, to: u64) {
+        self.0.fetch_max(to, Ordering::AcqRel);
+    }
+
+    /// Returns it.
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 }

@@ -1,5 +1,7 @@
-//! What every route has in common: bodies and queries that name what is wrong with them, credentials, headers, limits.
+//! HTTP: the routes of the API in `api`, and what every route has in common: bodies and queries that name what is wrong
+//! with them, credentials, headers, limits.
 
+pub(crate) mod api;
 mod auth;
 mod extract;
 mod layers;

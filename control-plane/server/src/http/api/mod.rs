@@ -1,0 +1,70 @@
+//! The routes of the HTTP API: each parses, calls one use case and renders.
+//!
+//! Architecture invariant: no SQL and no rule lives here.
+
+#[expect(unused_qualifications, reason = "the `utoipa::path` macro qualifies its parameters")]
+mod audit;
+#[expect(unused_qualifications, reason = "the `utoipa::path` macro qualifies its parameters")]
+mod device;
+mod gateway;
+mod grant;
+mod lockdown;
+mod person;
+mod refusals;
+mod resource;
+mod status;
+mod token;
+
+use utoipa::OpenApi;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use self::refusals::Refusals;
+use crate::app::App;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Doorward", description = "Who may reach what through the gateways, for how long."),
+    security(("token" = [])),
+    modifiers(&TokenScheme)
+)]
+struct ApiDescription;
+
+/// Describes `Authorization: Bearer`.
+struct TokenScheme;
+
+impl utoipa::Modify for TokenScheme {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let token =
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`doorward token add NAME`")).build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+    }
+}
+
+/// Every route of the API, with its description.
+pub(crate) fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(ApiDescription::openapi())
+        .routes(routes!(person::list, person::add))
+        .routes(routes!(person::show))
+        .routes(routes!(person::offboard))
+        .routes(routes!(person::suspend))
+        .routes(routes!(person::restore))
+        .routes(routes!(resource::list, resource::add))
+        .routes(routes!(resource::remove))
+        .routes(routes!(grant::list, grant::add))
+        .routes(routes!(grant::revoke))
+        .routes(routes!(device::list, device::add))
+        .routes(routes!(device::revoke))
+        .routes(routes!(lockdown::status, lockdown::set))
+        .routes(routes!(audit::page))
+        .routes(routes!(audit::tail))
+        .routes(routes!(audit::verify))
+        .routes(routes!(gateway::list))
+        .routes(routes!(gateway::add_token))
+        .routes(routes!(gateway::remove))
+        .routes(routes!(token::list, token::add))
+        .routes(routes!(token::revoke))
+        .routes(routes!(status::show))
+}
