@@ -102,10 +102,7 @@ impl Window {
         } else {
             Instants { boot: arrival.place(interval.not_before), wall: interval.not_before }
         };
-        Self {
-            start,
-            end: Instants { boot: boot_end, wall: interval.not_after },
-        }
+        Self { start, end: Instants { boot: boot_end, wall: interval.not_after } }
     }
 
     /// Says whether the window has begun on both clocks and has ended on neither.
