@@ -128,6 +128,26 @@ fn a_client_that_routes_everything_into_the_tunnel_gets_nothing_more() {
 }
 
 #[test]
+fn a_service_on_the_gateway_machine_is_reached_where_a_resource_names_its_address_and_nowhere_else() {
+    let shop = Shop::open(1, &Settings::default());
+    let laptop = &shop.world.laptops[0];
+    let _panel = UdpServer::start(&shop.world.inside, at(PANEL[0], 5353));
+    let here = UdpServer::start(&shop.world.gateway, at(GATEWAY_INSIDE, 5353));
+    let other = UdpServer::start(&shop.world.gateway, at(GATEWAY_INSIDE, 5354));
+    // The prefix around it covers the machine's own address, and does not lead to it.
+    shop.resource("everything-inside", &["10.0.5.0/24"], &["udp/5353-5354"]);
+    let config = shop.person("support@shop.example", "everything-inside");
+    let _client = shop.client(0, &config);
+    assert!(reaches_udp(laptop, at(PANEL[0], 5353)), "the rest of the prefix is reached");
+    assert!(!knock_udp(laptop, at(GATEWAY_INSIDE, 5353)), "a prefix does not name the machine itself");
+    shop.resource("panel-here", &[GATEWAY_INSIDE], &["udp/5353"]);
+    shop.grant("support@shop.example", "panel-here", "8h");
+    assert!(reaches_udp(laptop, at(GATEWAY_INSIDE, 5353)), "named, it is reached");
+    assert!(!knock_udp(laptop, at(GATEWAY_INSIDE, 5354)), "and nothing else of the machine is");
+    drop((here, other));
+}
+
+#[test]
 fn another_persons_tunnel_address_gets_nothing() {
     let shop = Shop::open(2, &Settings::default());
     let (inside, thief) = (&shop.world.inside, &shop.world.laptops[1]);

@@ -1,7 +1,8 @@
 //! NAT and guards, as one nftables table that is the gateway's own.
 //!
-//! What passes is decided in the core; these rules translate addresses, clamp the MSS, and hold a second line: nothing
-//! from the tunnel reaches this host itself, and with NAT nothing but replies enters the tunnel.
+//! What passes is decided in the core, which lets nobody reach this host itself but where a resource names one of its
+//! addresses. These rules translate addresses, clamp the MSS, and hold a second line: nothing comes out of the tunnel with
+//! another address than a device's, and with NAT nothing but replies enters the tunnel.
 
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
@@ -60,7 +61,8 @@ table inet {table} {{
 {only_replies}  }}
   chain input {{
     type filter hook input priority filter; policy accept;
-    iifname \"{interface}\" drop
+    iifname \"{interface}\" ip saddr != {v4} drop
+    iifname \"{interface}\" ip6 saddr != {v6} drop
   }}
 }}
 "
@@ -149,7 +151,7 @@ mod tests {
     fn routed_mode_translates_nothing_and_still_guards_the_host() {
         let routed = script("doorward0", &TunnelNetwork::default(), false);
         assert!(!routed.contains("masquerade") && !routed.contains("established"));
-        assert!(routed.contains("iifname \"doorward0\" drop") && routed.contains("rt mtu"));
+        assert!(routed.contains("iifname \"doorward0\" ip saddr != 100.80.0.0/16 drop") && routed.contains("rt mtu"));
         let translated = script("doorward0", &TunnelNetwork::default(), true);
         assert!(translated.contains("ip saddr 100.80.0.0/16 oifname != \"doorward0\" masquerade"));
         assert!(translated.contains("ip6 saddr fd64:6f6f:7277::/64 oifname != \"doorward0\" masquerade"));
