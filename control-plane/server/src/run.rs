@@ -14,7 +14,9 @@ use tokio_util::task::TaskTracker;
 use crate::app::{App, Server};
 use crate::clock::Clock;
 use crate::feed::Hub;
-use crate::net::{FeedAuthority, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, feed_tls, serve};
+use crate::net::{
+    FeedAuthority, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, create_data_dir, feed_tls, serve,
+};
 use crate::router::{api_router, feed_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
 
@@ -39,6 +41,7 @@ pub(crate) async fn run(
     ready: oneshot::Sender<Ready>,
 ) -> Result<(), ControlPlaneError> {
     check(&config)?;
+    create_data_dir(&config.data_dir)?;
     // The sockets come first: they tell whether another server has this folder, before its database is touched.
     let listeners = bind(&config).await?;
     let certificate = api_tls(&config.server, &config.data_dir)?;
