@@ -68,17 +68,23 @@ fn is_ours_or_free(data: &Path) -> io::Result<bool> {
 }
 
 /// Hands over what an earlier control plane that ran as root left: its successor could not open it.
+///
+/// Only what is root's is looked into, since nobody else can swap it for a link meanwhile (the data folder is sticky), and
+/// a file with a second name somewhere is left alone: it may be somebody else's.
 fn hand_over(path: &Path, account: &Account) -> io::Result<()> {
     let found = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?,
     };
+    if found.uid() != 0 || !(found.is_dir() || found.is_file() && found.nlink() == 1) {
+        return Ok(());
+    }
     if found.is_dir() {
         for entry in fs::read_dir(path)? {
             hand_over(&entry?.path(), account)?;
         }
     }
-    if found.uid() == 0 { lchown(path, Some(account.uid), Some(account.gid)) } else { Ok(()) }
+    lchown(path, Some(account.uid), Some(account.gid))
 }
 
 fn lock(data: &Path) -> Result<File, UpError> {
@@ -114,6 +120,25 @@ mod tests {
         assert!(!is_ours_or_free(folder.path()).unwrap());
         fs::write(folder.path().join("doorward.toml"), "").unwrap();
         assert!(is_ours_or_free(folder.path()).unwrap());
+    }
+
+    #[test]
+    fn what_root_left_is_handed_over_and_a_link_or_a_second_name_is_not() {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let account = Account { name: "nobody".to_owned(), uid: 65_534, gid: 65_534 };
+        let (tls, elsewhere) = (folder.path().join("tls"), folder.path().join("elsewhere"));
+        fs::create_dir(&tls).unwrap();
+        fs::write(tls.join("key.pem"), "").unwrap();
+        fs::write(&elsewhere, "").unwrap();
+        fs::hard_link(&elsewhere, tls.join("second-name")).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, tls.join("link")).unwrap();
+        hand_over(&tls, &account).unwrap();
+        assert_eq!(fs::metadata(&tls).unwrap().uid(), account.uid);
+        assert_eq!(fs::metadata(tls.join("key.pem")).unwrap().uid(), account.uid);
+        assert_eq!(fs::metadata(&elsewhere).unwrap().uid(), 0);
     }
 
     #[test]
