@@ -8,5 +8,6 @@ mod bounds;
 mod clocks;
 mod feed;
 mod passing;
+mod pitfalls;
 mod revocation;
 mod tunnels;
