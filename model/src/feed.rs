@@ -278,6 +278,7 @@ mod tests {
             rules: vec![Rule {
                 grant: crate::GrantId::new(Uuid::from_u128(3)),
                 resource: "customer-db".parse().unwrap(),
+                service: None,
                 targets: vec!["10.0.5.20".parse().unwrap()],
                 allow: vec!["tcp/5432".parse().unwrap()],
                 validity: Interval::ALWAYS,

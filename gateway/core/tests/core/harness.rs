@@ -55,6 +55,7 @@ pub(crate) fn rule(number: u128, targets: &[&str], allow: &[&str]) -> Rule {
     Rule {
         grant: grant(number),
         resource: format!("resource-{number}").parse().unwrap(),
+        service: None,
         targets: targets.iter().map(|target| target.parse().unwrap()).collect(),
         allow: allow.iter().map(|allow| allow.parse().unwrap()).collect(),
         validity: Interval::ALWAYS,
