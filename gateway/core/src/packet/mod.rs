@@ -4,3 +4,4 @@ mod checksum;
 pub(crate) mod icmp;
 pub(crate) mod parse;
 pub(crate) mod reset;
+pub(crate) mod translate;
