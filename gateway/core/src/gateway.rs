@@ -16,6 +16,7 @@ use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::Standing;
 use crate::access::device::DeviceTable;
 use crate::authority::{Authority, Edge};
+use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
@@ -123,10 +124,11 @@ impl Gateway {
         }
     }
 
-    /// Handles one packet that the tunnel device gave, on its way to a device.
-    pub fn handle_tunnel_packet(&mut self, now: Now, packet: &[u8], out: &mut impl DatagramSink) {
+    /// Handles one packet that the tunnel device gave, on its way to a device. Where it stands for several, they are cut
+    /// and sealed here; the decision is one, for they share addresses and ports. The contents of `packet` are spoilt.
+    pub fn handle_tunnel_packet(&mut self, now: Now, offload: Offload, packet: &mut [u8], out: &mut impl DatagramSink) {
         let now = self.observe(now);
-        self.tunnel_packet(now, packet, out);
+        self.tunnel_packet(now, offload, packet, out);
     }
 
     /// Handles a command; when it returns, the command is in force.

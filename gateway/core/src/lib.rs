@@ -3,7 +3,10 @@
 //! # Inputs
 //! Each takes [`Now`], the moment on two clocks, which must not run backwards on the boot clock.
 //! - [`Gateway::handle_datagrams`]: what UDP sockets received; allowed inner packets go into a [`TunnelSink`] at once.
-//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave; sealed datagrams go into a [`DatagramSink`] at once.
+//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave, perhaps one packet that stands for several; sealed
+//!   datagrams go into a [`DatagramSink`] at once.
+//!
+//! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses.
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
@@ -38,6 +41,7 @@
 
 mod access;
 mod authority;
+mod batch;
 mod clock;
 mod command;
 mod config;
@@ -51,6 +55,9 @@ mod outbox;
 mod packet;
 mod wireguard;
 
+pub use batch::{
+    Coalescer, DATAGRAM_LEN_MAX, OFFLOAD_HEADER_LEN, Offload, Segmentation, Train, TrainSender, TunnelWriter,
+};
 pub use clock::{BootTime, Now};
 pub use command::Command;
 pub use config::{CoreConfig, Limits, SocketId};

@@ -141,7 +141,7 @@ impl Gateway {
         }
         let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
         if let Some(flow) = self.live_flow(now, at, &key) {
-            self.flows.note(flow, packet, Direction::FromDevice, now);
+            self.flows.note(flow, packet, 1, Direction::FromDevice, now);
             return Ok(());
         }
         let asked = match packet.body {
@@ -153,7 +153,7 @@ impl Gateway {
         let surroundings = Surroundings { network: &self.network, own: &self.own };
         let rule = decision::rule_for(device, surroundings, asked, now)?;
         let flow = self.flows.open(key, at, rule.grant, rule.window, now).ok_or(DenyReason::FlowTableFull)?;
-        self.flows.note(flow, packet, Direction::FromDevice, now);
+        self.flows.note(flow, packet, 1, Direction::FromDevice, now);
         Ok(())
     }
 
