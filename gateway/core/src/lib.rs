@@ -26,7 +26,7 @@
 //! # What it never does
 //! No sockets, no files, no threads, no locks, no async, no JSON, no names of files. It never reads a clock or an RNG:
 //! `clippy.toml` bans them. The exception is boringtun, which reads both for its own handshakes; `wireguard/tunnel.rs`
-//! is the one file that knows it.
+//! is the one file that knows it, behind the trait [`noise::Noise`], where a simulation puts a stand-in.
 //!
 //! # Choices worth knowing
 //! - A TCP flow may begin in mid-stream, by a packet *from the device* that a rule allows: after a restart of the gateway
@@ -60,11 +60,13 @@ pub use batch::{
 };
 pub use clock::{BootTime, Now};
 pub use command::Command;
-pub use config::{CoreConfig, Limits, SocketId};
+pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
 pub use gateway::Gateway;
+pub use wireguard::noise;
+pub use wireguard::tunnel::{Boringtun, BoringtunTunnel};
 
 use std::net::SocketAddr;
 

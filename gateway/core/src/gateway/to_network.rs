@@ -10,14 +10,14 @@ use crate::flow::{Direction, FlowKey};
 use crate::outbox::Urgency;
 use crate::packet::parse::{Body, Packet, parse};
 use crate::wireguard::message::INITIATION_LEN;
+use crate::wireguard::noise::{Noise, Ticked, Tunnel as _};
 use crate::wireguard::peer::sealed_len;
-use crate::wireguard::tunnel::{Ticked, Tunnel as _};
 use crate::{DatagramSink, Now, Transmit};
 
 /// Longest inner packet taken: what fits into a UDP datagram with WireGuard's overhead and padding.
 const PACKET_LEN_MAX: usize = 65_000;
 
-impl Gateway {
+impl<N: Noise> Gateway<N> {
     pub(super) fn tunnel_packet(&mut self, now: Now, offload: Offload, inner: &mut [u8], out: &mut impl DatagramSink) {
         // Before the decision, because it finishes the checksum and the packet is only read afterwards.
         let Some(split) = Split::new(offload, inner) else { return self.tally.drop(DropReason::Uncuttable) };
@@ -139,7 +139,7 @@ impl Gateway {
         if peer.preshared_key_is_old {
             let leased = &device.leased;
             let Some(index) = self.indices.claim(&mut self.seed, at, now.boot) else { return };
-            let tunnel = self.identity.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
+            let tunnel = self.noise.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
             let old = peer.replace_tunnel(tunnel, index);
             self.indices.release(old, now.boot);
         } else if !is_live {
