@@ -226,12 +226,15 @@ async fn shard_end(ended: oneshot::Receiver<Result<(), String>>) -> Result<(), G
 }
 
 fn hello(config: &GatewayConfig, public_key: PublicKey) -> GatewayHello {
+    let ports: std::collections::BTreeSet<u16> = config.listen.iter().map(std::net::SocketAddr::port).collect();
     GatewayHello {
         name: config.name.clone(),
         public_key,
         endpoint: config.endpoint.clone(),
         network: config.network,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        resolver: false,
+        ports: ports.into_iter().collect(),
     }
 }
 
