@@ -61,15 +61,15 @@ fn claims(lease: &Lease) -> [Claim; 4] {
 }
 
 /// What a plan is made against.
-pub(crate) struct Grounds<'a> {
+pub(crate) struct Grounds<'a, T> {
     pub(crate) seed: &'a Seed,
     pub(crate) network: &'a TunnelNetwork,
-    pub(crate) devices: &'a DeviceTable,
+    pub(crate) devices: &'a DeviceTable<T>,
     pub(crate) devices_max: usize,
     pub(crate) is_own_key: &'a dyn Fn(&PublicKey) -> bool,
 }
 
-impl Grounds<'_> {
+impl<T> Grounds<'_, T> {
     /// Sorts leases into those that can be taken and those that are denied. `whole`: they are all there are.
     pub(crate) fn plan(&self, leases: Vec<Lease>, whole: bool) -> Plan {
         let mut claimed = self.seed.map();
