@@ -100,6 +100,7 @@ fn rule(granted: &GrantedResource, principal: &Principal, lease: &Interval, now:
     (now < validity.not_after).then(|| Rule {
         grant: grant.id,
         resource: resource.name.clone(),
+        service: None,
         targets: resource.targets.clone(),
         allow: resource.allow.clone(),
         validity,

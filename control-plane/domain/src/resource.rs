@@ -68,7 +68,8 @@ impl Resource {
             )));
         }
         for own in [IpNet::V4(network.v4()), IpNet::V6(network.v6())] {
-            let inside = targets.iter().find(|target| own.contains(&target.net()) || target.net().contains(&own));
+            let overlaps = |target: &&Target| target.net().is_some_and(|net| own.contains(&net) || net.contains(&own));
+            let inside = targets.iter().find(overlaps);
             if let Some(target) = inside {
                 return Err(Denial::refused(format!(
                     "target {target} overlaps Doorward's own network {own}: name hosts behind the gateway"

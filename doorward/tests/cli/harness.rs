@@ -179,6 +179,8 @@ impl FakeGateway {
             endpoint: "203.0.113.2:51820".to_owned(),
             network: TunnelNetwork::default(),
             version: "0".to_owned(),
+            resolver: false,
+            ports: Vec::new(),
         };
         let reply = post(&socket, "/feed/v1/hello", &serde_json::to_string(&hello).expect("JSON"));
         let reply: HelloReply = serde_json::from_str(&reply).expect("a reply");

@@ -89,6 +89,8 @@ reasons! {
         QueueFull => "queue_full",
         /// Larger than a datagram can be.
         TooLarge => "too_large",
+        /// The tunnel device's offload header did not fit its packet.
+        Uncuttable => "uncuttable",
     }
 }
 

@@ -16,6 +16,7 @@ use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::Standing;
 use crate::access::device::DeviceTable;
 use crate::authority::{Authority, Edge};
+use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
@@ -24,11 +25,12 @@ use crate::notices::Notices;
 use crate::outbox::Outbox;
 use crate::wireguard::admission::Admission;
 use crate::wireguard::index::IndexTable;
+use crate::wireguard::noise::Noise;
 use crate::wireguard::tombstones::Tombstones;
-use crate::wireguard::tunnel::Identity;
+use crate::wireguard::tunnel::Boringtun;
 use crate::{
-    BootTime, Command, CoreConfig, Counters, DatagramSink, Event, FlowStatus, Limits, Now, PeerStatus, SocketId,
-    Transmit, TunnelPacket, TunnelSink,
+    BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Limits, Now, PeerStatus,
+    SocketId, Transmit, TunnelPacket, TunnelSink,
 };
 
 /// How often timers of live tunnels run.
@@ -38,11 +40,12 @@ const TICK_IDLE: Duration = Duration::from_secs(1);
 /// Room for the largest datagram there is.
 const DATAGRAM_MAX: usize = 65_536;
 
-/// A gateway's enforcement core. See the crate's documentation for the order of calls.
-pub struct Gateway {
+/// A gateway's enforcement core, over WireGuard's Noise by boringtun or by a stand-in. See the crate's documentation for
+/// the order of calls.
+pub struct Gateway<N: Noise = Boringtun> {
     network: TunnelNetwork,
     limits: Limits,
-    identity: Identity,
+    noise: N,
     seed: Seed,
 
     revision: Option<Revision>,
@@ -50,7 +53,7 @@ pub struct Gateway {
     lockdown: Lockdown,
     exempt: Set<DeviceId>,
     own: Set<IpAddr>,
-    devices: DeviceTable,
+    devices: DeviceTable<N::Tunnel>,
     memory: EndMemory,
     deadlines: Deadlines,
     tombstones: Tombstones,
@@ -78,11 +81,20 @@ impl Gateway {
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
         let CoreConfig { secret, network, authority_ttl_max, limits, seed } = config;
+        Self::with_noise(Boringtun::new(secret), CoreSettings { network, authority_ttl_max, limits, seed })
+    }
+}
+
+impl<N: Noise> Gateway<N> {
+    /// Makes the same over another Noise.
+    #[must_use]
+    pub fn with_noise(noise: N, settings: CoreSettings) -> Self {
+        let CoreSettings { network, authority_ttl_max, limits, seed } = settings;
         let seed = Seed::new(seed);
         Self {
             network,
             limits,
-            identity: Identity::new(secret),
+            noise,
             revision: None,
             authority: Authority::new(authority_ttl_max),
             lockdown: Lockdown::Off,
@@ -123,10 +135,11 @@ impl Gateway {
         }
     }
 
-    /// Handles one packet that the tunnel device gave, on its way to a device.
-    pub fn handle_tunnel_packet(&mut self, now: Now, packet: &[u8], out: &mut impl DatagramSink) {
+    /// Handles one packet that the tunnel device gave, on its way to a device. Where it stands for several, they are cut
+    /// and sealed here; the decision is one, for they share addresses and ports. The contents of `packet` are spoilt.
+    pub fn handle_tunnel_packet(&mut self, now: Now, offload: Offload, packet: &mut [u8], out: &mut impl DatagramSink) {
         let now = self.observe(now);
-        self.tunnel_packet(now, packet, out);
+        self.tunnel_packet(now, offload, packet, out);
     }
 
     /// Handles a command; when it returns, the command is in force.

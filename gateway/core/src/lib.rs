@@ -3,7 +3,10 @@
 //! # Inputs
 //! Each takes [`Now`], the moment on two clocks, which must not run backwards on the boot clock.
 //! - [`Gateway::handle_datagrams`]: what UDP sockets received; allowed inner packets go into a [`TunnelSink`] at once.
-//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave; sealed datagrams go into a [`DatagramSink`] at once.
+//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave, perhaps one packet that stands for several; sealed
+//!   datagrams go into a [`DatagramSink`] at once.
+//!
+//! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses.
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
@@ -23,7 +26,7 @@
 //! # What it never does
 //! No sockets, no files, no threads, no locks, no async, no JSON, no names of files. It never reads a clock or an RNG:
 //! `clippy.toml` bans them. The exception is boringtun, which reads both for its own handshakes; `wireguard/tunnel.rs`
-//! is the one file that knows it.
+//! is the one file that knows it, behind the trait [`noise::Noise`], where a simulation puts a stand-in.
 //!
 //! # Choices worth knowing
 //! - A TCP flow may begin in mid-stream, by a packet *from the device* that a rule allows: after a restart of the gateway
@@ -38,6 +41,7 @@
 
 mod access;
 mod authority;
+mod batch;
 mod clock;
 mod command;
 mod config;
@@ -51,13 +55,18 @@ mod outbox;
 mod packet;
 mod wireguard;
 
+pub use batch::{
+    Coalescer, DATAGRAM_LEN_MAX, OFFLOAD_HEADER_LEN, Offload, Segmentation, Train, TrainSender, TunnelWriter,
+};
 pub use clock::{BootTime, Now};
 pub use command::Command;
-pub use config::{CoreConfig, Limits, SocketId};
+pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
 pub use gateway::Gateway;
+pub use wireguard::noise;
+pub use wireguard::tunnel::{Boringtun, BoringtunTunnel};
 
 use std::net::SocketAddr;
 

@@ -26,7 +26,6 @@ mod shard;
 mod snapshot;
 mod sse;
 mod tls;
-mod train;
 mod tun;
 mod uapi;
 mod udp;

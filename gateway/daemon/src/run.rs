@@ -28,7 +28,7 @@ use crate::metrics::{self, Metrics};
 use crate::nat::NatTable;
 use crate::netlink::Netlink;
 use crate::shard::{self, RunningShard, ShardEvent, ShardHandle, ShardMessage, ShardStatus};
-use crate::tun::{TUN_MTU, TunDevice};
+use crate::tun::{TUN_MTU, TunQueue};
 use crate::uapi::{self, UapiSocket};
 use crate::udp::{self, UdpSocketBound};
 use crate::{key, privileges, tls};
@@ -124,7 +124,7 @@ struct Opened {
     _state: HostState,
     _nat: NatTable,
     metrics: Option<StdTcpListener>,
-    tun: TunDevice,
+    tun: TunQueue,
     sockets: Arc<[UdpSocketBound]>,
 }
 
@@ -142,7 +142,7 @@ impl Opened {
         let tun = setup.block_on(async {
             let netlink = Netlink::open()?;
             netlink.wait_until_free(interface).await?;
-            let tun = TunDevice::create(interface)?;
+            let tun = TunQueue::create(interface, 1)?.pop().ok_or(GatewayError::NoTunDevice)?;
             quiet_ipv6(interface);
             netlink.set_up(interface, &config.network).await?;
             Ok::<_, GatewayError>(tun)
@@ -226,12 +226,15 @@ async fn shard_end(ended: oneshot::Receiver<Result<(), String>>) -> Result<(), G
 }
 
 fn hello(config: &GatewayConfig, public_key: PublicKey) -> GatewayHello {
+    let ports: std::collections::BTreeSet<u16> = config.listen.iter().map(std::net::SocketAddr::port).collect();
     GatewayHello {
         name: config.name.clone(),
         public_key,
         endpoint: config.endpoint.clone(),
         network: config.network,
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        resolver: false,
+        ports: ports.into_iter().collect(),
     }
 }
 

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Command, Counters, Event, Gateway, PeerStatus, SocketId};
+use doorward_gateway_core::{
+    BootTime, Coalescer, Command, Counters, Event, Gateway, PeerStatus, SocketId, Train, TunnelSink as _,
+};
 use doorward_model::{EndedDevice, GatewayEvent, Revision};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,8 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::{boot_now, now};
 use crate::conntrack::ConntrackFlusher;
 use crate::error::GatewayError;
-use crate::train::Train;
-use crate::tun::{TunCounters, TunDevice};
+use crate::tun::{TunCounters, TunQueue};
 use crate::udp::{ReadBuffers, UdpCounters, UdpSender, UdpSocketBound};
 
 /// Messages waiting for the packet thread at most; the feed waits when it is full.
@@ -33,10 +34,13 @@ const EVENTS_MAX: usize = 1_024;
 const RECEIPTS_KEPT_MAX: usize = 1_024;
 
 /// Receiving calls on one socket in one turn; each brings up to 8 trains.
-const UDP_READS_PER_TURN: usize = 8;
+const UDP_READS_PER_TURN: usize = 2;
 
-/// Packets read from the TUN device in one turn.
+/// Packets read from the TUN device in one turn; each may stand for several.
 const TUN_READS_PER_TURN: usize = 64;
+
+/// Bytes after which the TUN device waits for its next turn: about half a millisecond of sealing.
+const TUN_BYTES_PER_TURN: usize = 512 * 1024;
 
 /// How old the published status gets.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -165,10 +169,11 @@ pub(crate) struct RunningShard {
 pub(crate) fn start(
     gateway: Gateway,
     sockets: Arc<[UdpSocketBound]>,
-    tun: TunDevice,
+    tun: TunQueue,
     conntrack: ConntrackFlusher,
 ) -> Result<RunningShard, GatewayError> {
     let failed = |source| GatewayError::Runtime { source };
+    let joins_udp = tun.joins_udp();
     let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
     let wake = Arc::new(eventfd(0, flags).map_err(|error| failed(error.into()))?);
     let (messages, inbox) = sync_channel(MESSAGES_MAX);
@@ -179,7 +184,7 @@ pub(crate) fn start(
         gateway,
         train: Train::new(UdpSender::new(Arc::clone(&sockets))),
         sockets,
-        tun,
+        tun: Coalescer::new(tun, joins_udp),
         conntrack,
         wake: Arc::clone(&wake),
         inbox,
@@ -205,7 +210,7 @@ struct Shard {
     gateway: Gateway,
     train: Train<UdpSender>,
     sockets: Arc<[UdpSocketBound]>,
-    tun: TunDevice,
+    tun: Coalescer<TunQueue>,
     conntrack: ConntrackFlusher,
     wake: Arc<OwnedFd>,
     inbox: Receiver<ShardMessage>,
@@ -251,7 +256,7 @@ impl Shard {
         };
         let mut waits = Vec::with_capacity(self.sockets.len().saturating_add(2));
         waits.push(PollFd::new(&self.wake, PollFlags::IN));
-        waits.push(PollFd::new(&self.tun, PollFlags::IN));
+        waits.push(PollFd::new(self.tun.writer(), PollFlags::IN));
         waits.extend(self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
         match poll(&mut waits, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => (),
@@ -264,7 +269,7 @@ impl Shard {
         if woken {
             let _count = rustix::io::read(&self.wake, &mut [0_u8; 8]);
         }
-        if tun_failed && self.tun.is_gone() {
+        if tun_failed && self.tun.writer().is_gone() {
             return Err("somebody removed the TUN device".to_owned());
         }
         Ok(())
@@ -328,6 +333,7 @@ impl Shard {
             }
             more |= calls == UDP_READS_PER_TURN;
         }
+        self.tun.flush();
         more
     }
 
@@ -335,13 +341,18 @@ impl Shard {
     fn read_tunnel(&mut self) -> bool {
         let now = now();
         let mut packets = 0;
-        while packets < TUN_READS_PER_TURN {
-            let Some(packet) = self.tun.read() else { break };
-            self.gateway.handle_tunnel_packet(now, packet, &mut self.train);
+        let mut bytes = 0;
+        while packets < TUN_READS_PER_TURN && bytes < TUN_BYTES_PER_TURN {
+            let Some((offload, packet)) = self.tun.writer().read() else {
+                self.train.flush();
+                return false;
+            };
             packets += 1;
+            bytes += packet.len();
+            self.gateway.handle_tunnel_packet(now, offload, packet, &mut self.train);
         }
         self.train.flush();
-        packets == TUN_READS_PER_TURN
+        true
     }
 
     /// Sends what the core wants sent, then passes its events on. `arrived` is that of the command just handled.
@@ -350,8 +361,9 @@ impl Shard {
             self.train.sender().send(transmit.to, transmit.via, &transmit.datagram);
         }
         while let Some(packet) = self.gateway.poll_tunnel() {
-            doorward_gateway_core::TunnelSink::packet(&mut self.tun, &packet.packet);
+            self.tun.packet(&packet.packet);
         }
+        self.tun.flush();
         while let Some(event) = self.receipts.pop_front() {
             if let Some(back) = self.emit(event) {
                 self.receipts.push_front(back);
@@ -434,7 +446,7 @@ impl Shard {
         Sample {
             core: self.gateway.counters(),
             udp,
-            tun: self.tun.counters,
+            tun: self.tun.writer().counters,
             notices_dropped: self.notices_dropped,
             flushes_dropped: self.flushes_dropped,
         }

@@ -6,14 +6,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorward_gateway_core::SocketId;
+use doorward_gateway_core::{SocketId, TrainSender};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::GatewayError;
-use crate::train::TrainSender;
 
 /// Kernel buffer wanted for each direction of a socket: about 5 ms at 10 Gbit/s.
 const SOCKET_BUFFER_BYTES: usize = 7 * 1024 * 1024;

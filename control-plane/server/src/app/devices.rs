@@ -1,7 +1,7 @@
 //! Devices: list, add, revoke.
 
 use doorward_domain::{self as domain, Action, Actor, GrantState, GrantedResource, NewDevice, Subject, micros};
-use doorward_model::{DeviceId, Email, EndReason, Timestamp};
+use doorward_model::{DeviceId, Email, EndReason, Target, Timestamp};
 use doorward_store::Outbox;
 use ipnet::IpNet;
 use serde_json::json;
@@ -132,7 +132,7 @@ fn settled(
         GrantState::Ended | GrantState::Revoked => false,
     };
     let targets = granted.iter().filter(counts).flat_map(|granted| &granted.resource.targets);
-    let mut allowed_ips: Vec<IpNet> = targets.map(|target| target.net()).collect();
+    let mut allowed_ips: Vec<IpNet> = targets.filter_map(Target::net).collect();
     allowed_ips.sort_unstable();
     allowed_ips.dedup();
     let dialled = |gateway: &domain::Gateway| {

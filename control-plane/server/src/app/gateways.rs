@@ -87,7 +87,7 @@ pub(crate) async fn hello(
     identity: Identity,
     hello: GatewayHello,
 ) -> Result<GatewayName, Refusal> {
-    let GatewayHello { name, public_key, endpoint, network, version } = hello;
+    let GatewayHello { name, public_key, endpoint, network, version, .. } = hello;
     if let Some(certified) = certified.filter(|certified| **certified != name) {
         return Err(Refusal::Refused(format!(
             "this gateway calls itself {name}, and its certificate is for {certified}: set `[gateway] name` to {certified}, or enrol {name}"

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use doorward_model::{DeviceId, Lease, PublicKey, TunnelNetwork};
+use doorward_model::{DeviceId, Lease, PublicKey, Target, TunnelNetwork};
 
 use super::deadlines::{EndMemory, Subject};
 use super::device::{DeviceTable, Leased, Rule};
@@ -61,15 +61,15 @@ fn claims(lease: &Lease) -> [Claim; 4] {
 }
 
 /// What a plan is made against.
-pub(crate) struct Grounds<'a> {
+pub(crate) struct Grounds<'a, T> {
     pub(crate) seed: &'a Seed,
     pub(crate) network: &'a TunnelNetwork,
-    pub(crate) devices: &'a DeviceTable,
+    pub(crate) devices: &'a DeviceTable<T>,
     pub(crate) devices_max: usize,
     pub(crate) is_own_key: &'a dyn Fn(&PublicKey) -> bool,
 }
 
-impl Grounds<'_> {
+impl<T> Grounds<'_, T> {
     /// Sorts leases into those that can be taken and those that are denied. `whole`: they are all there are.
     pub(crate) fn plan(&self, leases: Vec<Lease>, whole: bool) -> Plan {
         let mut claimed = self.seed.map();
@@ -179,11 +179,18 @@ pub(crate) fn shrinks(old: &Leased, new: &Leased, now: Now) -> bool {
         || old.rules.iter().any(|rule| lost(&rule))
 }
 
+fn covers_target(kept: &Target, old: &Target) -> bool {
+    match (kept.net(), old.net()) {
+        (Some(kept), Some(old)) => kept.contains(&old),
+        (Some(_), None) | (None, Some(_)) | (None, None) => kept == old,
+    }
+}
+
 fn keeps(old: &Rule, new: &Rule, now: Now) -> bool {
     old.grant == new.grant
         && new.window.begun(now)
         && new.window.end.wall >= old.window.end.wall
-        && old.targets.iter().all(|target| new.targets.iter().any(|kept| kept.net().contains(&target.net())))
+        && old.targets.iter().all(|target| new.targets.iter().any(|kept| covers_target(kept, target)))
         && old.allow.iter().all(|allow| {
             new.allow.iter().any(|kept| {
                 kept.protocol == allow.protocol

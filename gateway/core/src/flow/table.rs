@@ -122,13 +122,13 @@ impl FlowTable {
         Some(at)
     }
 
-    /// Accounts a packet that passes.
-    pub(crate) fn note(&mut self, at: u32, packet: &Packet<'_>, direction: Direction, now: Now) {
+    /// Accounts a packet that passes and stands for `parts`.
+    pub(crate) fn note(&mut self, at: u32, packet: &Packet<'_>, parts: u64, direction: Direction, now: Now) {
         let Some(flow) = self.get_mut(at) else { return };
         flow.last_used = now.boot;
         let from_device = direction == Direction::FromDevice;
         let traffic = if from_device { &mut flow.up } else { &mut flow.down };
-        traffic.packets = traffic.packets.wrapping_add(1);
+        traffic.packets = traffic.packets.wrapping_add(parts);
         traffic.bytes = traffic.bytes.wrapping_add(u64::try_from(packet.bytes.len()).unwrap_or(0));
         if let Body::Tcp(segment) = &packet.body {
             flow.connection.note(segment, from_device);

@@ -16,6 +16,7 @@ use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
 use crate::clock::Arrival;
 use crate::flow::Flow;
+use crate::wireguard::noise::Noise;
 use crate::{BootTime, ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, Now};
 
 /// What one message ends.
@@ -33,7 +34,7 @@ impl Ending {
     }
 }
 
-impl Gateway {
+impl<N: Noise> Gateway<N> {
     pub(super) fn snapshot(&mut self, now: Now, snapshot: Snapshot) {
         let offered = snapshot.revision;
         if let Some(held) = self.revision.filter(|held| offered < *held) {
@@ -127,7 +128,7 @@ impl Gateway {
             network: &self.network,
             devices: &self.devices,
             devices_max: self.limits.devices_max,
-            is_own_key: &|key| self.identity.is_own(key),
+            is_own_key: &|key| self.noise.is_own(key),
         };
         grounds.plan(leases, whole)
     }

@@ -13,8 +13,8 @@ use crate::packet::parse::{Body, Packet, parse};
 use crate::wireguard::admission::Admitted;
 use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
+use crate::wireguard::noise::{Noise, Opened, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::wireguard::tunnel::{Opened, Tunnel as _};
 use crate::{Now, SocketId, Transmit, TunnelSink};
 
 /// Handshakes answered for one device.
@@ -31,7 +31,7 @@ struct Dead {
     why: String,
 }
 
-impl Gateway {
+impl<N: Noise> Gateway<N> {
     pub(super) fn datagram(&mut self, now: Now, origin: Origin, datagram: &[u8], out: &mut impl TunnelSink) {
         let result = match classify(datagram) {
             Some(Message::Data { receiver, counter }) => self.data(now, origin, (receiver, counter), datagram, out),
@@ -141,7 +141,7 @@ impl Gateway {
         }
         let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
         if let Some(flow) = self.live_flow(now, at, &key) {
-            self.flows.note(flow, packet, Direction::FromDevice, now);
+            self.flows.note(flow, packet, 1, Direction::FromDevice, now);
             return Ok(());
         }
         let asked = match packet.body {
@@ -153,7 +153,7 @@ impl Gateway {
         let surroundings = Surroundings { network: &self.network, own: &self.own };
         let rule = decision::rule_for(device, surroundings, asked, now)?;
         let flow = self.flows.open(key, at, rule.grant, rule.window, now).ok_or(DenyReason::FlowTableFull)?;
-        self.flows.note(flow, packet, Direction::FromDevice, now);
+        self.flows.note(flow, packet, 1, Direction::FromDevice, now);
         Ok(())
     }
 
@@ -166,7 +166,7 @@ impl Gateway {
 
     /// Front checks of a handshake message; sends the cookie reply where one is due.
     fn admit_handshake(&mut self, now: Now, (from, via): Origin, datagram: &[u8]) -> Result<(), DropReason> {
-        match self.admission.admit(&self.identity, now.boot, from, datagram) {
+        match self.admission.admit(&self.noise, now.boot, from, datagram) {
             Admitted::Yes => Ok(()),
             Admitted::No(reason) => Err(reason),
             Admitted::Cookie(datagram) => {
@@ -179,7 +179,7 @@ impl Gateway {
 
     fn initiation(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
         self.admit_handshake(now, origin, datagram)?;
-        let key = self.identity.claimed_key(datagram).ok_or(DropReason::Crypto)?;
+        let key = self.noise.claimed_key(datagram).ok_or(DropReason::Crypto)?;
         let Some(at) = self.devices.by_key(&key) else { return Err(self.unknown_key(now, origin, &key, datagram)) };
         let device = self.devices.get_mut(at).ok_or(DropReason::UnknownKey)?;
         if !device.leased.window.holds(now) {
@@ -229,7 +229,7 @@ impl Gateway {
             }
         }
         let index = self.indices.claim(&mut self.seed, at, now.boot).ok_or(DropReason::QueueFull)?;
-        let mut tunnel = self.identity.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
+        let mut tunnel = self.noise.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
         let Some(reply) = response(&mut tunnel, from, datagram) else {
             self.indices.abandon(index);
             return Err(DropReason::Crypto);
@@ -261,7 +261,7 @@ impl Gateway {
 
     /// A key that ended tried a handshake. It is named, once it has shown that it is that key; nothing is answered.
     fn knock(&mut self, now: Now, (from, _): Origin, key: &PublicKey, datagram: &[u8], dead: Dead) -> DropReason {
-        if self.identity.is_authentic(key, from.ip(), datagram) {
+        if self.noise.is_authentic(key, from.ip(), datagram) {
             let kind = GatewayEventKind::RevokedKeyKnocked;
             self.say((Some(dead.device), kind, 0), now, |at, count| GatewayEvent {
                 at,
@@ -322,11 +322,7 @@ impl Gateway {
 }
 
 /// Returns a tunnel's response to an initiation; `None` for a replay or a wrong key.
-fn response(
-    tunnel: &mut crate::wireguard::tunnel::NoiseTunnel,
-    from: SocketAddr,
-    datagram: &[u8],
-) -> Option<[u8; RESPONSE_LEN]> {
+fn response(tunnel: &mut impl Tunnel, from: SocketAddr, datagram: &[u8]) -> Option<[u8; RESPONSE_LEN]> {
     match tunnel.open(from.ip(), datagram, &mut [0; INITIATION_LEN]) {
         Opened::Reply(reply) => reply.try_into().ok(),
         Opened::Packet(_) | Opened::Nothing | Opened::Refused => None,

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bucket::{Bucket, Rate};
-use super::tunnel::{Identity, Proof};
+use super::noise::{Noise, Proof};
 use crate::BootTime;
 use crate::counters::DropReason;
 use crate::hash::{Map, Seed};
@@ -45,8 +45,8 @@ impl Admission {
     }
 
     /// Decides on a handshake initiation or response.
-    pub(crate) fn admit(&mut self, identity: &Identity, now: BootTime, from: SocketAddr, datagram: &[u8]) -> Admitted {
-        if !identity.mac_is_right(datagram) {
+    pub(crate) fn admit(&mut self, noise: &impl Noise, now: BootTime, from: SocketAddr, datagram: &[u8]) -> Admitted {
+        if !noise.mac_is_right(datagram) {
             return Admitted::No(DropReason::Mac);
         }
         if self.sources.len() >= SOURCES_MAX {
@@ -62,7 +62,7 @@ impl Admission {
                 return Admitted::Yes;
             }
         }
-        match identity.prove(from.ip(), datagram) {
+        match noise.prove(from, datagram) {
             Proof::Proven if !room => Admitted::Yes,
             Proof::Proven => {
                 let proven = &mut self.sources.entry(place).or_default().proven;

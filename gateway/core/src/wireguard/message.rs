@@ -1,13 +1,13 @@
 //! The four messages, told apart by type and length (WireGuard whitepaper, section 5.4).
 
 /// Handshake initiation, section 5.4.2.
-pub(crate) const INITIATION_LEN: usize = 148;
+pub const INITIATION_LEN: usize = 148;
 /// Handshake response, section 5.4.3.
-pub(crate) const RESPONSE_LEN: usize = 92;
+pub const RESPONSE_LEN: usize = 92;
 /// Cookie reply, section 5.4.7.
-pub(crate) const COOKIE_REPLY_LEN: usize = 64;
+pub const COOKIE_REPLY_LEN: usize = 64;
 /// Transport data without its payload, section 5.4.6: header 16, tag 16. A keepalive is just this.
-pub(crate) const DATA_OVERHEAD: usize = 32;
+pub const DATA_OVERHEAD: usize = 32;
 /// First message counter that is refused: `REJECT_AFTER_MESSAGES`, 2^64 − 2^13 − 1 (section 6.1). boringtun does not check it.
 pub(crate) const COUNTER_END: u64 = u64::MAX - (1 << 13);
 

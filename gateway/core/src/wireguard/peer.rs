@@ -7,7 +7,7 @@ use std::time::Duration;
 use doorward_model::Timestamp;
 
 use super::message::{DATA_OVERHEAD, Receiver};
-use super::tunnel::{NoiseTunnel, Sealed, Tunnel as _};
+use super::noise::{Sealed, Tunnel};
 use crate::clock::Window;
 use crate::{BootTime, Now, SocketId};
 
@@ -66,8 +66,8 @@ pub(crate) struct Heard {
 }
 
 /// A tunnel and its surroundings.
-pub(crate) struct Peer {
-    pub(crate) tunnel: NoiseTunnel,
+pub(crate) struct Peer<T> {
+    pub(crate) tunnel: T,
     /// The 24 bits that name it in receiver indices.
     pub(crate) index: u32,
     sessions: [Option<Session>; SESSIONS],
@@ -86,8 +86,8 @@ pub(crate) struct Peer {
     tx_bytes: u64,
 }
 
-impl Peer {
-    pub(crate) fn new(tunnel: NoiseTunnel, index: u32) -> Self {
+impl<T: Tunnel> Peer<T> {
+    pub(crate) fn new(tunnel: T, index: u32) -> Self {
         Self {
             tunnel,
             index,
@@ -106,7 +106,7 @@ impl Peer {
     }
 
     /// Puts another tunnel in place, with no sessions; endpoint and counts stay. Returns the index of the old one.
-    pub(crate) fn replace_tunnel(&mut self, tunnel: NoiseTunnel, index: u32) -> u32 {
+    pub(crate) fn replace_tunnel(&mut self, tunnel: T, index: u32) -> u32 {
         let old = std::mem::replace(&mut self.index, index);
         self.tunnel = tunnel;
         self.sessions = [None; SESSIONS];

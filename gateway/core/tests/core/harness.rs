@@ -6,7 +6,7 @@ use std::time::Duration;
 use boringtun::noise::{Tunn, TunnResult};
 use doorward_gateway_core::{
     BootTime, Command, ConntrackEntry, CoreConfig, Counters, DatagramSink, DenyReason, DropReason, Enforced, Event,
-    Gateway, Limits, Now, SocketId, TunnelSink,
+    Gateway, Limits, Now, Offload, SocketId, TunnelSink,
 };
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, GatewayEvent, GrantId, Heartbeat, Interval, Lease, Lockdown, PrincipalId,
@@ -55,6 +55,7 @@ pub(crate) fn rule(number: u128, targets: &[&str], allow: &[&str]) -> Rule {
     Rule {
         grant: grant(number),
         resource: format!("resource-{number}").parse().unwrap(),
+        service: None,
         targets: targets.iter().map(|target| target.parse().unwrap()).collect(),
         allow: allow.iter().map(|allow| allow.parse().unwrap()).collect(),
         validity: Interval::ALWAYS,
@@ -275,7 +276,7 @@ impl World {
 
     pub(crate) fn down_sealed(&mut self, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Train::default();
-        self.gateway.handle_tunnel_packet(self.now(), packet, &mut out);
+        self.gateway.handle_tunnel_packet(self.now(), Offload::NONE, &mut packet.to_vec(), &mut out);
         self.take_events();
         out.sent
     }
