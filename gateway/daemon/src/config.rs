@@ -83,7 +83,8 @@ pub struct GatewaySection {
     pub name: GatewayName,
     /// What people's devices dial, `HOST:PORT`; by default this machine's outward address and the first listening port.
     pub endpoint: Option<String>,
-    /// Where WireGuard listens.
+    /// Where WireGuard listens: `ADDRESS:PORT`, or `:PORT` for all addresses of both families. Several ports help where
+    /// a network lets UDP through at 443 or 53 alone; each is answered from where it was asked.
     #[serde(deserialize_with = "listen_addresses")]
     pub listen: Vec<SocketAddr>,
     /// Packet threads: each has a core of its own and owns a part of the devices. Absent means one for each processor,
@@ -128,15 +129,26 @@ impl Default for GatewaySection {
 
 fn listen_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
-    let parse = |text: &String| {
-        text.parse().map_err(|_| {
+    let mut addresses = Vec::with_capacity(texts.len());
+    for text in &texts {
+        let wrong = || {
             serde::de::Error::custom(format!(
-                "`{}` is no listening address: write ADDRESS:PORT, such as 0.0.0.0:51820 or [::]:51820",
+                "`{}` is no listening address: write ADDRESS:PORT, such as 0.0.0.0:51820 or [::]:51820, or :51820 for both",
                 shorten(text)
             ))
-        })
-    };
-    texts.iter().map(parse).collect()
+        };
+        match text.strip_prefix(':') {
+            Some(port) => {
+                // `parse` alone would take a sign.
+                let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+                let port = port.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+                addresses.push(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+                addresses.push(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
+            }
+            None => addresses.push(text.parse().map_err(|_| wrong())?),
+        }
+    }
+    Ok(addresses)
 }
 
 fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
@@ -416,6 +428,8 @@ mod tests {
         for (text, wanted) in [
             ("lisen = []", "lisen"),
             ("listen = [\"51820\"]", "ADDRESS:PORT"),
+            ("listen = [\":+443\"]", ":51820 for both"),
+            ("listen = [\":70000\"]", "ADDRESS:PORT"),
             ("metrics = \"9586\"", "ADDRESS:PORT"),
             ("name = \"a b\"", "gateway name"),
         ] {
@@ -423,6 +437,13 @@ mod tests {
             assert!(error.contains(wanted), "{text}: {error}");
         }
         assert_eq!(toml::from_str::<GatewaySection>("metrics = \"off\"").unwrap().metrics, None);
+    }
+
+    #[test]
+    fn a_port_alone_listens_at_all_addresses_of_both_families() {
+        let section: GatewaySection = toml::from_str("listen = [\":51820\", \":443\", \"192.0.2.1:53\"]").unwrap();
+        let listen: Vec<String> = section.listen.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(listen, ["0.0.0.0:51820", "[::]:51820", "0.0.0.0:443", "[::]:443", "192.0.2.1:53"]);
     }
 
     #[test]
