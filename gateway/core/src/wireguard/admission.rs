@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bucket::{Bucket, Rate};
+use super::neighbourhood::Neighbourhoods;
 use super::noise::{Noise, Proof};
 use crate::BootTime;
 use crate::counters::DropReason;
@@ -36,12 +37,14 @@ pub(crate) struct Admission {
     all: Bucket,
     rate: Rate,
     sources: Map<u128, Source>,
+    shares: Neighbourhoods,
 }
 
 impl Admission {
     pub(crate) fn new(seed: &Seed, per_second: u32) -> Self {
         let per_second = per_second.max(1);
-        Self { all: Bucket::default(), rate: Rate { per_second, burst: per_second }, sources: seed.map() }
+        let rate = Rate { per_second, burst: per_second };
+        Self { all: Bucket::default(), rate, sources: seed.map(), shares: Neighbourhoods::new(seed) }
     }
 
     /// Decides on a handshake initiation or response.
@@ -58,7 +61,8 @@ impl Admission {
         let room = self.sources.len() < SOURCES_MAX || self.sources.contains_key(&place);
         if room {
             let source = self.sources.entry(place).or_default();
-            if source.unproven.take(now, PER_SOURCE) && self.all.take(now, self.rate) {
+            let fair = source.unproven.take(now, PER_SOURCE) && self.shares.take(from.ip(), now, self.rate);
+            if fair && self.all.take(now, self.rate) {
                 return Admitted::Yes;
             }
         }
