@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use doorward_gateway_core::{
-    BootTime, Command, CoreSettings, DatagramSink, Event, FlowStatus, Gateway, Now, PeerStatus, SocketId, Transmit,
-    TunnelPacket, TunnelSink,
+    BootTime, Command, CoreSettings, DatagramSink, Event, FlowStatus, Gateway, Now, Offload, PeerStatus, SocketId,
+    Transmit, TunnelPacket, TunnelSink,
 };
 use doorward_model::{Change, Heartbeat, Lockdown, Timestamp};
 
@@ -180,7 +180,7 @@ impl Subject {
     /// See [`Gateway::handle_tunnel_packet`].
     pub fn tunnel_packet(&mut self, now: Now, packet: &[u8], out: &mut Train) {
         let now = self.now(now);
-        self.core.handle_tunnel_packet(now, packet, out);
+        self.core.handle_tunnel_packet(now, Offload::NONE, &mut packet.to_vec(), out);
         if let (Fault::SendsToLastSource, Some(last), Some((to, _))) = (self.fault, self.last_from, out.sent.last_mut())
         {
             *to = last;

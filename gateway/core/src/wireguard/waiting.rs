@@ -5,8 +5,6 @@
 //! room is full the one whose address and networks have asked most gives up its place, and gets the cookie: a flood from
 //! anywhere pushes out itself before it pushes out anybody else.
 
-use std::collections::BTreeMap;
-use std::hash::BuildHasher as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,7 +13,7 @@ use super::message::INITIATION_LEN;
 use crate::hash::{Map, Seed};
 use crate::{BootTime, SocketId};
 
-/// Places: 100 KB.
+/// Places: 100 KB. Each is looked at when one is to be taken, which takes 2 µs.
 const PLACES: usize = 512;
 /// How long one waits at most; then a cookie is the better answer.
 const WAIT_MAX: Duration = Duration::from_millis(500);
@@ -35,13 +33,14 @@ pub(crate) struct Waiting {
     pub(crate) via: SocketId,
     pub(crate) datagram: [u8; INITIATION_LEN],
     since: BootTime,
+    /// Where its networks are counted.
+    counters: [usize; LEVELS.len()],
 }
 
 /// The room.
 pub(crate) struct WaitingRoom {
-    /// By how much the sender's networks asked, then by turn.
-    places: BTreeMap<(u64, u64), Waiting>,
-    turn: u64,
+    waiting: Vec<Waiting>,
+    /// Arrivals of late, by level.
     counts: [Box<[u32]>; LEVELS.len()],
     halved_at: BootTime,
     quiet: Bucket,
@@ -51,8 +50,7 @@ pub(crate) struct WaitingRoom {
 impl WaitingRoom {
     pub(crate) fn new(seed: &Seed) -> Self {
         Self {
-            places: BTreeMap::new(),
-            turn: 0,
+            waiting: Vec::new(),
             counts: std::array::from_fn(|_| vec![0; COUNTERS].into()),
             halved_at: BootTime::default(),
             quiet: Bucket::default(),
@@ -61,7 +59,7 @@ impl WaitingRoom {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.waiting.is_empty()
     }
 
     /// Gives an initiation a place; returns who lost his, perhaps the same one.
@@ -71,18 +69,21 @@ impl WaitingRoom {
         (from, via): (SocketAddr, SocketId),
         datagram: [u8; INITIATION_LEN],
     ) -> Option<Waiting> {
-        let asked = self.count(from.ip(), now);
-        self.turn = self.turn.wrapping_add(1);
-        self.places.insert((asked, self.turn), Waiting { from, via, datagram, since: now });
-        if self.places.len() > PLACES { self.places.pop_last().map(|(_, waiting)| waiting) } else { None }
+        let counters = self.count(from.ip(), now);
+        self.waiting.push(Waiting { from, via, datagram, since: now, counters });
+        if self.waiting.len() <= PLACES {
+            return None;
+        }
+        let all = self.waiting.iter().enumerate();
+        let (worst, _) = all.max_by_key(|(_, waiting)| self.asked(waiting))?;
+        Some(self.waiting.swap_remove(worst))
     }
 
     /// Takes the next one to answer, if the quiet moments' budget has room.
     pub(crate) fn next(&mut self, now: BootTime) -> Option<Waiting> {
-        if self.places.is_empty() || !self.quiet.take(now, QUIET) {
-            return None;
-        }
-        self.places.pop_first().map(|(_, waiting)| waiting)
+        let all = self.waiting.iter().enumerate();
+        let (best, _) = all.min_by_key(|(_, waiting)| (self.asked(waiting), waiting.since))?;
+        self.quiet.take(now, QUIET).then(|| self.waiting.swap_remove(best))
     }
 
     /// Returns when the next one may be answered; `None` when nobody waits.
@@ -92,30 +93,35 @@ impl WaitingRoom {
 
     /// Takes out one that waited too long.
     pub(crate) fn overdue(&mut self, now: BootTime) -> Option<Waiting> {
-        let (key, _) = self.places.iter().find(|(_, waiting)| now.since(waiting.since) >= WAIT_MAX)?;
-        let key = *key;
-        self.places.remove(&key)
+        let at = self.waiting.iter().position(|waiting| now.since(waiting.since) >= WAIT_MAX)?;
+        Some(self.waiting.swap_remove(at))
     }
 
-    /// Counts an arrival at each level and returns how much the sender's networks asked in all.
-    fn count(&mut self, from: IpAddr, now: BootTime) -> u64 {
+    /// How much the networks of somebody who waits asked of late.
+    fn asked(&self, waiting: &Waiting) -> u64 {
+        let counts = self.counts.iter().zip(waiting.counters);
+        counts.filter_map(|(level, at)| level.get(at)).fold(0, |sum, count| sum.saturating_add(u64::from(*count)))
+    }
+
+    /// Counts an arrival at each level, and says where.
+    fn count(&mut self, from: IpAddr, now: BootTime) -> [usize; LEVELS.len()] {
         if now.since(self.halved_at) >= HALVED_EVERY {
             self.halved_at = now;
             self.counts.iter_mut().flat_map(|level| level.iter_mut()).for_each(|count| *count /= 2);
         }
-        let mut asked = 0_u64;
-        for ((v4, v6), level) in LEVELS.iter().zip(&mut self.counts) {
+        let places = LEVELS.map(|(v4, v6)| {
             let network = match from.to_canonical() {
                 IpAddr::V4(address) => (true, u128::from(address.to_bits()) >> (32 - v4)),
                 IpAddr::V6(address) => (false, address.to_bits() >> (128 - v6)),
             };
-            let place = usize::try_from(self.hasher.hasher().hash_one(network) % COUNTERS as u64).unwrap_or(0);
-            if let Some(count) = level.get_mut(place) {
+            usize::try_from(self.hasher.hasher().hash_one(network) % COUNTERS as u64).unwrap_or(0)
+        });
+        for (level, at) in self.counts.iter_mut().zip(places) {
+            if let Some(count) = level.get_mut(at) {
                 *count = count.saturating_add(1);
-                asked = asked.saturating_add(u64::from(*count));
             }
         }
-        asked
+        places
     }
 }
 
@@ -163,7 +169,7 @@ mod tests {
     fn the_room_is_bounded_and_nobody_waits_for_long() {
         let mut room = WaitingRoom::new(&Seed::new([3; 32]));
         let pushed = (0..PLACES as u32 + 100).filter(|number| enter(&mut room, *number, 0).is_some()).count();
-        assert_eq!((pushed, room.places.len()), (100, PLACES));
+        assert_eq!((pushed, room.waiting.len()), (100, PLACES));
         let now = BootTime::from_micros(1_000_000_000);
         assert_eq!(room.overdue(now), None);
         let mut out = 0;
@@ -176,7 +182,8 @@ mod tests {
     #[test]
     fn quiet_moments_have_a_budget() {
         let mut room = WaitingRoom::new(&Seed::new([3; 32]));
-        (0..PLACES as u32).for_each(|number| drop(enter(&mut room, number, 0)));
+        let pushed = (0..PLACES as u32).filter_map(|number| enter(&mut room, number, 0)).count();
+        assert_eq!(pushed, 0);
         let now = BootTime::from_micros(2_000_000_000);
         let at_once = std::iter::from_fn(|| room.next(now)).count();
         assert_eq!(at_once, usize::try_from(QUIET.burst).unwrap());
