@@ -23,3 +23,4 @@ mod roaming;
 mod starts;
 mod stops;
 mod threads;
+mod wifi;

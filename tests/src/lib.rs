@@ -27,11 +27,13 @@
 
 pub mod client;
 pub mod doorward;
+pub mod file;
 pub mod host_state;
 pub mod http;
 pub mod names;
 pub mod netns;
 pub mod process;
+pub mod relay;
 pub mod service;
 pub mod shop;
 pub mod traffic;
