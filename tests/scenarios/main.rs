@@ -24,3 +24,4 @@ mod starts;
 mod stops;
 mod threads;
 mod wifi;
+mod wireguard;

@@ -27,6 +27,7 @@
 
 pub mod client;
 pub mod doorward;
+pub mod dump;
 pub mod file;
 pub mod host_state;
 pub mod http;
