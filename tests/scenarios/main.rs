@@ -12,6 +12,7 @@
 mod ends;
 mod failures;
 mod harness;
+mod interop;
 mod lockdown;
 mod memory;
 mod operation;
