@@ -11,6 +11,7 @@
 
 mod ends;
 mod failures;
+mod floods;
 mod harness;
 mod interop;
 mod lockdown;
