@@ -17,6 +17,7 @@ mod interop;
 mod lockdown;
 mod memory;
 mod operation;
+mod pitfalls;
 mod postgres;
 mod reach;
 mod refusals;
