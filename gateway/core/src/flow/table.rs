@@ -80,6 +80,11 @@ impl FlowTable {
         self.get(at).filter(|flow| !flow.is_idle(now)).map(|_| at)
     }
 
+    /// Says whether the flow at a place has that key and has not been idle for too long: a guess, checked.
+    pub(crate) fn is_at(&self, at: u32, key: &FlowKey, now: Now) -> bool {
+        self.get(at).is_some_and(|flow| flow.key == *key && !flow.is_idle(now))
+    }
+
     pub(crate) fn get(&self, at: u32) -> Option<&Flow> {
         self.flows.get(slot(at)).and_then(Option::as_ref)
     }

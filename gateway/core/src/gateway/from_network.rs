@@ -134,10 +134,10 @@ impl<N: Noise> Gateway<N> {
     }
 
     fn admit_from_device(&mut self, now: Now, at: u32, packet: &Packet<'_>) -> Result<(), DenyReason> {
-        if self.devices.by_address(packet.source) != Some(at) {
+        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
+        if !device.leased.has_address(packet.source) {
             return Err(DenyReason::SpoofedSource);
         }
-        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
         decision::may_pass(device, self.standing(now), now)?;
         if let Body::Error(quoted) = &packet.body {
             // About a packet that went to this device, to the one who sent it.
@@ -147,6 +147,9 @@ impl<N: Noise> Gateway<N> {
         }
         let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
         if let Some(flow) = self.live_flow(now, at, &key) {
+            if let Some(device) = self.devices.get_mut(at) {
+                device.recent_flow = flow;
+            }
             self.flows.note(flow, packet, 1, Direction::FromDevice, now);
             return Ok(());
         }
@@ -165,7 +168,8 @@ impl<N: Noise> Gateway<N> {
 
     /// Finds a flow of that device whose rule holds at this moment.
     pub(super) fn live_flow(&self, now: Now, at: u32, key: &FlowKey) -> Option<u32> {
-        let place = self.flows.find(key, now)?;
+        let recent = self.devices.get(at)?.recent_flow;
+        let place = if self.flows.is_at(recent, key, now) { recent } else { self.flows.find(key, now)? };
         let flow = self.flows.get(place)?;
         (flow.device == at && flow.window.holds(now)).then_some(place)
     }

@@ -176,6 +176,13 @@ impl<T: Tunnel> Peer<T> {
 
     /// Notes authenticated transport data or a keepalive from an endpoint.
     pub(crate) fn hear(&mut self, receiver: Receiver, from: SocketAddr, via: SocketId, now: Now) -> Heard {
+        // The next packet of a session from where the last one came: nothing to note.
+        if receiver.0 == self.current
+            && self.endpoint == Some((from, via))
+            && self.session(receiver.0).is_some_and(|session| session.confirmed)
+        {
+            return Heard { moved: Moved::No, connected: false };
+        }
         let was_active = self.is_active(now);
         let mut connected = false;
         if let Some(session) = self.sessions.get_mut(place(receiver.0)).and_then(Option::as_mut)
