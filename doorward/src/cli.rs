@@ -9,6 +9,7 @@ mod grant;
 mod lockdown;
 mod person;
 mod receipts;
+mod records;
 mod resource;
 mod status;
 mod time;
