@@ -31,7 +31,7 @@ use crate::wireguard::tunnel::Boringtun;
 use crate::wireguard::waiting::WaitingRoom;
 use crate::{
     BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
-    PeerStatus, Share, SocketId, Transmit, TunnelPacket, TunnelSink,
+    PeerStatus, Share, Transmit, TunnelPacket, TunnelSink, Via,
 };
 
 /// How often timers of live tunnels run.
@@ -142,7 +142,7 @@ impl<N: Noise> Gateway<N> {
         &mut self,
         now: Now,
         from: SocketAddr,
-        via: SocketId,
+        via: Via,
         buffer: &[u8],
         stride: usize,
         out: &mut impl TunnelSink,

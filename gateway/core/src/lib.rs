@@ -64,7 +64,7 @@ pub use batch::{
 };
 pub use clock::{BootTime, Now};
 pub use command::Command;
-pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
+pub use config::{CoreConfig, CoreSettings, Limits, Via};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
@@ -85,7 +85,7 @@ pub trait TunnelSink {
 /// Lends room for outer datagrams, so that they are sealed straight into what the shell sends.
 pub trait DatagramSink {
     /// Lends exactly `len` bytes for a datagram to `to` on socket `via`; `None` drops the packet, which is counted.
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]>;
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]>;
     /// Takes the first `len` bytes of the room lent last. Without it, that room holds nothing.
     fn commit(&mut self, len: usize);
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, SocketId, Train, TunnelSink as _};
+use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, Train, TunnelSink as _, Via};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{mpsc, watch};
 
@@ -259,8 +259,9 @@ impl Shard {
                 let trains = self.buffers.read(socket, &mut self.receive_counters);
                 let now = now();
                 for train in 0..trains {
-                    if let Some((from, bytes, stride)) = self.buffers.train(train) {
-                        self.gateway.handle_datagrams(now, from, SocketId(index), bytes, stride, &mut self.tun);
+                    if let Some((from, local, bytes, stride)) = self.buffers.train(train) {
+                        let via = Via { socket: index, local };
+                        self.gateway.handle_datagrams(now, from, via, bytes, stride, &mut self.tun);
                     }
                 }
                 if trains < READS_PER_CALL {

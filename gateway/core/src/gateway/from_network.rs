@@ -15,13 +15,13 @@ use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
 use crate::wireguard::noise::{Noise, Opened, Proof, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::{Handover, Now, SocketId, Transmit, TunnelSink};
+use crate::{Handover, Now, Transmit, TunnelSink, Via};
 
 /// Handshakes answered for one device.
 const PER_PEER: Rate = Rate { per_second: 50, burst: 50 };
 
 /// Where a datagram came from.
-pub(super) type Origin = (SocketAddr, SocketId);
+pub(super) type Origin = (SocketAddr, Via);
 
 /// Whose key knocked, although it has ended.
 struct Dead {
