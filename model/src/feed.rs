@@ -162,6 +162,13 @@ pub struct GatewayHello {
     pub network: TunnelNetwork,
     /// The program's version.
     pub version: String,
+    /// Whether its resolver answers connected devices for every name, the owner's upstreams included; only then may a
+    /// person's config send all names here.
+    #[serde(default)]
+    pub resolver: bool,
+    /// The UDP ports it listens on, for networks that block the endpoint's; empty where it does not say.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }
 
 /// The answer to a hello.
@@ -278,6 +285,7 @@ mod tests {
             rules: vec![Rule {
                 grant: crate::GrantId::new(Uuid::from_u128(3)),
                 resource: "customer-db".parse().unwrap(),
+                service: None,
                 targets: vec!["10.0.5.20".parse().unwrap()],
                 allow: vec!["tcp/5432".parse().unwrap()],
                 validity: Interval::ALWAYS,
@@ -308,6 +316,26 @@ mod tests {
             assert_eq!(serde_json::from_str::<FeedMessage>(&text).unwrap(), message, "{text}");
             assert!(!text.contains('\n'), "an event is one line: {text}");
         }
+    }
+
+    #[test]
+    fn a_gateway_that_says_nothing_of_names_and_ports_has_none() {
+        let hello = GatewayHello {
+            name: "main".parse().unwrap(),
+            public_key: PublicKey::from_bytes([7; 32]).unwrap(),
+            endpoint: "203.0.113.2:51820".to_owned(),
+            network: TunnelNetwork::default(),
+            version: "1".to_owned(),
+            resolver: true,
+            ports: vec![53, 443],
+        };
+        let mut value = serde_json::to_value(&hello).unwrap();
+        assert_eq!(serde_json::from_value::<GatewayHello>(value.clone()).unwrap(), hello);
+        let fields = value.as_object_mut().unwrap();
+        fields.remove("resolver");
+        fields.remove("ports");
+        let older = serde_json::from_value::<GatewayHello>(value).unwrap();
+        assert_eq!((older.resolver, older.ports), (false, vec![]));
     }
 
     #[test]

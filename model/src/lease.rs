@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Allow, DeviceId, DeviceName, Email, GrantId, Interval, PresharedKey, PrincipalId, PublicKey, ResourceName, Target,
+    Allow, DeviceId, DeviceName, Email, GrantId, Interval, PresharedKey, PrincipalId, PublicKey, ResourceName,
+    ServiceAddress, Target,
 };
 
 /// What one device may do, until when. Derived by the control plane, never typed in.
@@ -49,7 +50,11 @@ pub struct Rule {
     pub grant: GrantId,
     /// The resource's name, for events and records.
     pub resource: ResourceName,
-    /// Where it leads; empty allows nothing.
+    /// The resource's own address inside Doorward's network, which the gateway translates to a target; `None` where the
+    /// network is too small to have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceAddress>,
+    /// Where it leads; empty allows nothing. Prefixes are reached directly too, names by the service address alone.
     pub targets: Vec<Target>,
     /// What is allowed there; empty allows nothing.
     pub allow: Vec<Allow>,

@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: no I/O, no async, no clock and no randomness in this crate.
 
+mod dns;
 mod email;
 mod feed;
 mod id;
@@ -16,6 +17,7 @@ mod network;
 mod resource;
 mod window;
 
+pub use dns::{DnsName, DnsNameError};
 pub use email::{Email, EmailError};
 pub use feed::{
     Change, EndedDevice, FeedMessage, GatewayHello, Heartbeat, HelloReply, Lockdown, Ping, Receipt, Removal, Revision,
@@ -28,6 +30,6 @@ pub use jiff::Timestamp;
 pub use key::{KeyError, PresharedKey, PublicKey};
 pub use lease::{EndReason, Lease, Rule, Tombstone};
 pub use name::{DeviceName, GatewayName, NameError, PersonName, ResourceName};
-pub use network::{TunnelNetwork, TunnelNetworkError};
+pub use network::{ServiceAddress, TunnelNetwork, TunnelNetworkError};
 pub use resource::{Allow, AllowError, PortRange, Protocol, Target, TargetError};
 pub use window::{Interval, TimeLimit, TimeLimitError, parse_duration};

@@ -1,6 +1,6 @@
 //! Doorward's own network: the addresses that people's devices have inside the tunnel.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,33 @@ pub struct TunnelNetwork {
     v4: Ipv4Net,
     /// IPv6 prefix, /126 or larger.
     v6: Ipv6Net,
+}
+
+/// One part in so many of the network is for service addresses.
+const SERVICE_SHARE: u32 = 16;
+/// Service addresses at most: above any shop's number of resources.
+const SERVICE_SLOTS_MAX: u32 = 4_096;
+
+/// A resource's own address inside Doorward's network, one of each family. It stays the same for as long as the resource
+/// exists, whatever its targets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAddress {
+    /// IPv4.
+    pub v4: Ipv4Addr,
+    /// IPv6.
+    pub v6: Ipv6Addr,
+}
+
+impl ServiceAddress {
+    /// Says whether it is this address, in the address's own family.
+    #[must_use]
+    pub fn is(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => v4 == self.v4,
+            IpAddr::V6(v6) => v6 == self.v6,
+        }
+    }
 }
 
 /// The two prefixes as they arrive, unchecked.
@@ -95,11 +122,38 @@ impl TunnelNetwork {
         Ipv6Addr::from_bits(self.v6.network().to_bits().wrapping_add(1))
     }
 
-    /// Returns how many devices fit: host addresses of the IPv4 prefix less network, broadcast and gateway.
+    fn hosts(&self) -> u32 {
+        let host_bits = 32_u32.saturating_sub(u32::from(self.v4.prefix_len()));
+        1_u32.checked_shl(host_bits).unwrap_or(0)
+    }
+
+    /// Returns how many devices fit: host addresses of the IPv4 prefix less network, broadcast, gateway and the service
+    /// addresses.
     #[must_use]
     pub fn device_slots(&self) -> u32 {
-        let host_bits = 32_u32.saturating_sub(u32::from(self.v4.prefix_len()));
-        1_u32.checked_shl(host_bits).unwrap_or(0).saturating_sub(3)
+        self.hosts().saturating_sub(3).saturating_sub(self.service_slots())
+    }
+
+    /// Returns how many service addresses there are: a sixteenth of the IPv4 prefix less one, 4,095 at most, none below a /27.
+    #[must_use]
+    pub fn service_slots(&self) -> u32 {
+        let share = self.hosts() / SERVICE_SHARE;
+        if share == 0 { 0 } else { share.min(SERVICE_SLOTS_MAX).saturating_sub(1) }
+    }
+
+    /// Returns the addresses of service slot `slot`, or `None` past [`TunnelNetwork::service_slots`].
+    ///
+    /// They are the last ones of the IPv4 prefix below its broadcast address, in descending order, and the IPv6
+    /// addresses with the same host part.
+    #[must_use]
+    pub fn service_address(&self, slot: u32) -> Option<ServiceAddress> {
+        if slot >= self.service_slots() {
+            return None;
+        }
+        let host = self.hosts().checked_sub(2)?.checked_sub(slot)?;
+        let v4 = Ipv4Addr::from_bits(self.v4.network().to_bits().checked_add(host)?);
+        let v6 = Ipv6Addr::from_bits(self.v6.network().to_bits().checked_add(u128::from(host))?);
+        self.v6.contains(&v6).then_some(ServiceAddress { v4, v6 })
     }
 
     /// Returns the addresses of device slot `slot`, or `None` past [`TunnelNetwork::device_slots`].
@@ -138,6 +192,23 @@ mod tests {
         assert_eq!(network.device_slots(), 1);
         assert_eq!(network.device_addresses(0), Some(("10.9.0.2".parse().unwrap(), "fd00::2".parse().unwrap())));
         assert_eq!(network.device_addresses(1), None);
+    }
+
+    #[test]
+    fn service_addresses_are_the_last_ones_and_no_devices() {
+        let network = TunnelNetwork::default();
+        assert_eq!(network.service_slots(), 4_095);
+        let first = network.service_address(0).unwrap();
+        assert_eq!(
+            (first.v4.to_string(), first.v6.to_string()),
+            ("100.80.255.254".into(), "fd64:6f6f:7277::fffe".into())
+        );
+        let last_service = network.service_address(network.service_slots() - 1).unwrap();
+        let (last_device, _) = network.device_addresses(network.device_slots() - 1).unwrap();
+        assert!(last_device < last_service.v4, "{last_device} {}", last_service.v4);
+        assert_eq!(network.service_address(network.service_slots()), None);
+        let small = TunnelNetwork::new("10.9.0.0/30".parse().unwrap(), "fd00::/126".parse().unwrap()).unwrap();
+        assert_eq!(small.service_slots(), 0);
     }
 
     #[test]

@@ -7,18 +7,16 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::DnsName;
+
 /// Why a text is no usable target.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// No address and no prefix.
-    #[error("`{text}` is no target: expected an IP address such as 10.0.5.10 or a prefix such as 10.0.5.0/24")]
+    /// No address, no prefix and no name.
+    #[error(
+        "`{text}` is no target: expected an IP address such as 10.0.5.10, a prefix such as 10.0.5.0/24 or a DNS name such as db.shop.example"
+    )]
     Format {
-        /// The text, shortened.
-        text: String,
-    },
-    /// A DNS name.
-    #[error("`{text}` is a name, and targets are addresses: give the IP address that it stands for, such as 10.0.5.10")]
-    Name {
         /// The text, shortened.
         text: String,
     },
@@ -40,16 +38,39 @@ pub enum TargetError {
     },
 }
 
-/// A destination behind the gateway: one address (a /32 or /128) or a prefix without host bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// A destination behind the gateway.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Target(IpNet);
+pub enum Target {
+    /// One address (a /32 or /128) or a prefix without host bits.
+    Net(IpNet),
+    /// A host by its DNS name, which the gateway resolves; people reach it by the resource's service address.
+    Name(DnsName),
+}
 
 impl Target {
-    /// Returns the prefix; a single address is a /32 or a /128.
+    /// Returns the prefix, a single address as a /32 or a /128; `None` for a name.
     #[must_use]
-    pub const fn net(&self) -> IpNet {
-        self.0
+    pub const fn net(&self) -> Option<IpNet> {
+        match self {
+            Self::Net(net) => Some(*net),
+            Self::Name(_) => None,
+        }
+    }
+
+    /// Returns the one address it names; `None` for a wider prefix or a name.
+    #[must_use]
+    pub fn host(&self) -> Option<IpAddr> {
+        self.net().filter(|net| net.prefix_len() == net.max_prefix_len()).map(|net| net.addr())
+    }
+
+    /// Returns the DNS name; `None` for a prefix.
+    #[must_use]
+    pub const fn name(&self) -> Option<&DnsName> {
+        match self {
+            Self::Net(_) => None,
+            Self::Name(name) => Some(name),
+        }
     }
 }
 
@@ -62,8 +83,10 @@ impl FromStr for Target {
             Ok(address) => IpNet::from(address),
             Err(_) => match text.parse::<IpNet>() {
                 Ok(net) => net,
-                Err(_) if looks_like_a_name(text) => return Err(TargetError::Name { text: short() }),
-                Err(_) => return Err(TargetError::Format { text: short() }),
+                Err(_) => {
+                    let name = text.parse().map_err(|_| TargetError::Format { text: short() })?;
+                    return Ok(Self::Name(name));
+                }
             },
         };
         let mapped = matches!(net.addr(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
@@ -73,13 +96,17 @@ impl FromStr for Target {
         if net.addr() != net.network() {
             return Err(TargetError::HostBits { text: short(), network: net.trunc(), address: net.addr() });
         }
-        Ok(Self(net))
+        Ok(Self::Net(net))
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.prefix_len() == self.0.max_prefix_len() { self.0.addr().fmt(f) } else { self.0.fmt(f) }
+        match (self, self.host()) {
+            (Self::Net(_), Some(address)) => address.fmt(f),
+            (Self::Net(net), None) => net.fmt(f),
+            (Self::Name(name), _) => name.fmt(f),
+        }
     }
 }
 
@@ -95,12 +122,6 @@ impl From<Target> for String {
     fn from(target: Target) -> Self {
         target.to_string()
     }
-}
-
-fn looks_like_a_name(text: &str) -> bool {
-    text.contains(|c: char| c.is_ascii_alphabetic())
-        && !text.contains([':', '/'])
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
 }
 
 /// Why a text allows nothing.
@@ -239,12 +260,13 @@ mod tests {
 
     #[test]
     fn targets_are_hosts_or_prefixes_without_host_bits() {
-        assert_eq!("10.0.5.10".parse::<Target>().unwrap().net().to_string(), "10.0.5.10/32");
+        assert_eq!("10.0.5.10".parse::<Target>().unwrap().net().unwrap().to_string(), "10.0.5.10/32");
         assert_eq!("10.0.5.10/32".parse::<Target>().unwrap().to_string(), "10.0.5.10");
         assert_eq!("fd00::/64".parse::<Target>().unwrap().to_string(), "fd00::/64");
         let error = "10.0.5.10/24".parse::<Target>().unwrap_err();
         assert!(error.to_string().contains("10.0.5.0/24"), "{error}");
-        assert!(matches!("db.internal".parse::<Target>(), Err(TargetError::Name { .. })));
+        assert_eq!("DB.Shop.Example".parse::<Target>().unwrap(), Target::Name("db.shop.example".parse().unwrap()));
+        assert_eq!("10.0.5.0/24".parse::<Target>().unwrap().host(), None);
         for wrong in
             ["", "10.0.5", "10.0.5.10/33", "0.0.0.0/0", "::/0", "224.0.0.1", "::ffff:10.0.0.1", "10.0.5.10 ", "a\nb"]
         {

@@ -11,10 +11,13 @@
 
 mod ends;
 mod failures;
+mod floods;
 mod harness;
+mod interop;
 mod lockdown;
 mod memory;
 mod operation;
+mod pitfalls;
 mod postgres;
 mod reach;
 mod refusals;
@@ -22,3 +25,6 @@ mod remote;
 mod roaming;
 mod starts;
 mod stops;
+mod threads;
+mod wifi;
+mod wireguard;

@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::db::{Row, args};
 use crate::{ReadTx, StoreError, WriteTx};
 
-/// How long an address rests after its device was revoked, so that no late packet and no stale rule of anybody's
-/// firewall takes the next device for the last one.
-const ADDRESS_REST: Duration = Duration::from_secs(24 * 3600);
+/// How long an address rests after its device was revoked or its resource removed, so that no late packet and no stale rule of anybody's
+/// firewall takes the next one for the last one.
+pub(crate) const ADDRESS_REST: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) fn device(row: &Row) -> Result<Device, StoreError> {
     let revoked = match row.time_opt("d_revoked_at")? {
@@ -179,6 +179,28 @@ impl WriteTx {
         self.tx.execute(take, args![i64::from(slot), new.id.uuid()]).await?;
         let added = self.device(new.id).await?;
         added.ok_or_else(|| StoreError::not_found("the device that was added cannot be read back"))
+    }
+
+    /// Gives a device another pre-shared key, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for an unknown id; [`StoreError::Conflict`] for a device that was revoked.
+    pub async fn device_preshared_key(
+        &mut self,
+        id: DeviceId,
+        key: Option<&PresharedKey>,
+    ) -> Result<Device, StoreError> {
+        let sql = "UPDATE devices SET preshared_key = $2 WHERE id = $1 AND revoked_at IS NULL";
+        self.tx.execute(sql, args![id.uuid(), key.map(|key| *key.expose_secret())]).await?;
+        let device = self.device(id).await?;
+        let device = device
+            .ok_or_else(|| StoreError::not_found(format!("device {id} does not exist: see `doorward device list`")))?;
+        if device.revoked.is_some() {
+            return Err(StoreError::conflict(format!(
+                "device {id} was revoked: add a new one with `doorward device add`"
+            )));
+        }
+        Ok(device)
     }
 
     /// Ends a device for good and lets its address rest; a device that was ended before stays as it is.

@@ -9,17 +9,18 @@ mod to_network;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, Revision, TunnelNetwork};
+use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicKey, Revision, TunnelNetwork};
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::Standing;
 use crate::access::device::DeviceTable;
 use crate::authority::{Authority, Edge};
+use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
-use crate::hash::{Seed, Set};
+use crate::hash::{Map, Seed, Set};
 use crate::notices::Notices;
 use crate::outbox::Outbox;
 use crate::wireguard::admission::Admission;
@@ -27,9 +28,10 @@ use crate::wireguard::index::IndexTable;
 use crate::wireguard::noise::Noise;
 use crate::wireguard::tombstones::Tombstones;
 use crate::wireguard::tunnel::Boringtun;
+use crate::wireguard::waiting::WaitingRoom;
 use crate::{
-    BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Limits, Now, PeerStatus,
-    SocketId, Transmit, TunnelPacket, TunnelSink,
+    BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
+    PeerStatus, Share, Transmit, TunnelPacket, TunnelSink, Via,
 };
 
 /// How often timers of live tunnels run.
@@ -52,12 +54,16 @@ pub struct Gateway<N: Noise = Boringtun> {
     lockdown: Lockdown,
     exempt: Set<DeviceId>,
     own: Set<IpAddr>,
+    share: Share,
+    /// Who has a key that another core owns; kept by core 0, where initiations arrive.
+    keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
     devices: DeviceTable<N::Tunnel>,
     memory: EndMemory,
     deadlines: Deadlines,
     tombstones: Tombstones,
 
     admission: Admission,
+    waiting: WaitingRoom,
     indices: IndexTable,
     /// Devices whose tunnel has timers to run.
     live: Set<u32>,
@@ -99,11 +105,14 @@ impl<N: Noise> Gateway<N> {
             lockdown: Lockdown::Off,
             exempt: seed.set(),
             own: seed.set(),
+            share: Share::WHOLE,
+            keys_elsewhere: seed.map(),
             devices: DeviceTable::new(&seed),
             memory: EndMemory::new(&seed, limits.devices_max),
             deadlines: Deadlines::default(),
             tombstones: Tombstones::new(&seed, limits.tombstones_max),
             admission: Admission::new(&seed, limits.handshakes_per_second),
+            waiting: WaitingRoom::new(&seed),
             indices: IndexTable::new(&seed),
             live: seed.set(),
             flows: FlowTable::new(&seed, &limits),
@@ -118,12 +127,22 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
+    /// Makes the core one of several, which own their devices alone. Comes before the first input.
+    #[must_use]
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
+        self.indices.limit_to(share);
+        let of = usize::from(share.of());
+        self.flows.limit_to(self.limits.flows_max.div_ceil(of.max(1)));
+        self
+    }
+
     /// Handles datagrams from one source: `buffer` cut every `stride` bytes, the last may be shorter.
     pub fn handle_datagrams(
         &mut self,
         now: Now,
         from: SocketAddr,
-        via: SocketId,
+        via: Via,
         buffer: &[u8],
         stride: usize,
         out: &mut impl TunnelSink,
@@ -134,10 +153,11 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
-    /// Handles one packet that the tunnel device gave, on its way to a device.
-    pub fn handle_tunnel_packet(&mut self, now: Now, packet: &[u8], out: &mut impl DatagramSink) {
+    /// Handles one packet that the tunnel device gave, on its way to a device. Where it stands for several, they are cut
+    /// and sealed here; the decision is one, for they share addresses and ports. The contents of `packet` are spoilt.
+    pub fn handle_tunnel_packet(&mut self, now: Now, offload: Offload, packet: &mut [u8], out: &mut impl DatagramSink) {
         let now = self.observe(now);
-        self.tunnel_packet(now, packet, out);
+        self.tunnel_packet(now, offload, packet, out);
     }
 
     /// Handles a command; when it returns, the command is in force.
@@ -151,13 +171,47 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
+    /// Handles what another core of this gateway handed over.
+    pub fn handle_handover(
+        &mut self,
+        now: Now,
+        handover: Handover,
+        tunnel: &mut impl TunnelSink,
+        out: &mut impl DatagramSink,
+    ) {
+        let now = self.observe(now);
+        match handover {
+            Handover::Datagram { from, via, datagram } => self.datagram(now, (from, via), &datagram, tunnel),
+            Handover::Initiation { key, from, via, datagram } => {
+                if let Err(reason) = self.knocked(now, (from, via), &key, &datagram) {
+                    self.tally.drop(reason);
+                }
+            }
+            Handover::TunnelPacket { offload, mut packet } => self.own_tunnel_packet(now, offload, &mut packet, out),
+        }
+    }
+
+    /// Does one thing that can wait, such as a handshake that is not urgent; call it while no packet waits. Says
+    /// whether it did anything.
+    pub fn handle_quiet(&mut self, now: Now) -> bool {
+        let now = self.observe(now);
+        self.answer_waiting(now)
+    }
+
+    /// Returns when [`Gateway::handle_quiet`] has something to do; `None` when nothing waits.
+    #[must_use]
+    pub fn poll_quiet(&self) -> Option<BootTime> {
+        self.waiting.next_at(self.last?.boot)
+    }
+
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.observe(now);
         self.run_deadlines(now);
         if self.tick_at <= now.boot {
             self.tick(now);
-            self.tick_at = now.boot.after(if self.live.is_empty() { TICK_IDLE } else { TICK_LIVE });
+            self.tick_at =
+                now.boot.after(if self.live.is_empty() && self.waiting.is_empty() { TICK_IDLE } else { TICK_LIVE });
         }
     }
 
@@ -171,6 +225,11 @@ impl<N: Noise> Gateway<N> {
         self.outbox.next_tunnel()
     }
 
+    /// Returns what another core owns, and that core's number.
+    pub fn poll_handover(&mut self) -> Option<(u16, Handover)> {
+        self.outbox.next_handover()
+    }
+
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.outbox.next_event()
@@ -179,7 +238,8 @@ impl<N: Noise> Gateway<N> {
     /// Returns when to call [`Gateway::handle_timeout`]; `None` when nothing is due before the next input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootTime> {
-        let busy = !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty();
+        let busy =
+            !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty() || !self.waiting.is_empty();
         let tick = busy.then_some(self.tick_at);
         let deadline = self.last.and_then(|last| self.deadlines.next(last));
         [tick, deadline, self.authority.until()].into_iter().flatten().min()

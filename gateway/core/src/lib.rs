@@ -3,13 +3,19 @@
 //! # Inputs
 //! Each takes [`Now`], the moment on two clocks, which must not run backwards on the boot clock.
 //! - [`Gateway::handle_datagrams`]: what UDP sockets received; allowed inner packets go into a [`TunnelSink`] at once.
-//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave; sealed datagrams go into a [`DatagramSink`] at once.
+//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave, perhaps one packet that stands for several; sealed
+//!   datagrams go into a [`DatagramSink`] at once.
+//!
+//! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses.
+//! - [`Gateway::handle_handover`]: what another core of the same gateway gave up by [`Gateway::poll_handover`].
+//! - [`Gateway::handle_quiet`]: while no packet waits, when [`Gateway::poll_quiet`] has come.
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
 //! # Outputs
 //! After any input, in this order, until each gives `None`: [`Gateway::poll_transmit`] (handshakes, keepalives, refusals,
-//! resets), [`Gateway::poll_tunnel`] (resets and ICMP towards resources), [`Gateway::poll_event`]; then
+//! resets), [`Gateway::poll_tunnel`] (resets and ICMP towards resources), [`Gateway::poll_handover`] (where several cores
+//! share the devices, see [`Share`]), [`Gateway::poll_event`]; then
 //! [`Gateway::poll_timeout`] says when to come back. Transmits of a revocation must be sent before its receipt.
 //!
 //! # Promises
@@ -38,6 +44,7 @@
 
 mod access;
 mod authority;
+mod batch;
 mod clock;
 mod command;
 mod config;
@@ -49,17 +56,23 @@ mod hash;
 mod notices;
 mod outbox;
 mod packet;
+mod share;
 mod wireguard;
 
+pub use batch::{
+    Coalescer, DATAGRAM_LEN_MAX, OFFLOAD_HEADER_LEN, Offload, Segmentation, Train, TrainSender, TunnelWriter,
+};
 pub use clock::{BootTime, Now};
 pub use command::Command;
-pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
+pub use config::{CoreConfig, CoreSettings, Limits, Via};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
 pub use gateway::Gateway;
 pub use wireguard::noise;
 pub use wireguard::tunnel::{Boringtun, BoringtunTunnel};
+
+pub use share::{Handover, SHARES_MAX, Share};
 
 use std::net::SocketAddr;
 
@@ -72,7 +85,7 @@ pub trait TunnelSink {
 /// Lends room for outer datagrams, so that they are sealed straight into what the shell sends.
 pub trait DatagramSink {
     /// Lends exactly `len` bytes for a datagram to `to` on socket `via`; `None` drops the packet, which is counted.
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]>;
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]>;
     /// Takes the first `len` bytes of the room lent last. Without it, that room holds nothing.
     fn commit(&mut self, len: usize);
 }

@@ -145,6 +145,7 @@ impl Control {
             Some(Rule {
                 grant: GrantId::new(Uuid::from_u128(u128::try_from(number).ok()?)),
                 resource: pool.resource.clone(),
+                service: None,
                 targets,
                 allow,
                 validity: Interval { not_before: at(now, from), not_after: at(now, until) },
@@ -234,14 +235,15 @@ impl Control {
     /// Writes a snapshot.
     pub fn snapshot(&mut self, now: i64) {
         self.commit(now);
-        self.wire.push(Command::Snapshot(Snapshot {
+        let snapshot = Snapshot {
             revision: Revision(self.revision),
             sent_at: at(now, 0),
             lockdown: self.lockdown,
             lockdown_exempt: self.exempt.clone(),
             leases: self.leases.clone(),
             tombstones: self.tombstones.clone(),
-        }));
+        };
+        self.wire.push(Command::Snapshot(snapshot.into()));
         self.is_asked = false;
     }
 

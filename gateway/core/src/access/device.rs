@@ -38,6 +38,15 @@ pub(crate) struct Leased {
 }
 
 impl Leased {
+    /// Says whether an inner address is this device's. The plan of a message sees to it that no two devices share one,
+    /// so this is the whole longest-prefix lookup (see [`super::routes`]).
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => v4 == self.address_v4,
+            IpAddr::V6(v6) => v6 == self.address_v6,
+        }
+    }
+
     pub(crate) fn addresses(&self) -> [IpAddr; 2] {
         [IpAddr::V4(self.address_v4), IpAddr::V6(self.address_v6)]
     }
@@ -66,6 +75,8 @@ pub(crate) struct Device<T> {
     pub(crate) handshakes: Bucket,
     /// Refusals it is told about.
     pub(crate) refusals: Bucket,
+    /// The place of the flow that its last packet belonged to: most packets belong to the same one.
+    pub(crate) recent_flow: u32,
 }
 
 /// Every device, by place, id, key and address.
@@ -147,6 +158,7 @@ impl<T> DeviceTable<T> {
             last_forwarded: None,
             handshakes: Bucket::default(),
             refusals: Bucket::default(),
+            recent_flow: u32::MAX,
         });
         let at = match self.free.pop() {
             Some(at) => at,

@@ -33,7 +33,8 @@ const SPECIAL: [IpNet; 12] = [
 
 /// Says whether a target names this destination, special ranges considered.
 pub(crate) fn covers(target: &Target, destination: IpAddr, is_own: bool) -> bool {
-    let net = target.net();
+    // A name is reached by its resource's service address.
+    let Some(net) = target.net() else { return false };
     if !net.contains(&destination) {
         return false;
     }

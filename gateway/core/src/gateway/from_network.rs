@@ -13,15 +13,15 @@ use crate::packet::parse::{Body, Packet, parse};
 use crate::wireguard::admission::Admitted;
 use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
-use crate::wireguard::noise::{Noise, Opened, Tunnel};
+use crate::wireguard::noise::{Noise, Opened, Proof, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::{Now, SocketId, Transmit, TunnelSink};
+use crate::{Handover, Now, Transmit, TunnelSink, Via};
 
 /// Handshakes answered for one device.
 const PER_PEER: Rate = Rate { per_second: 50, burst: 50 };
 
 /// Where a datagram came from.
-pub(super) type Origin = (SocketAddr, SocketId);
+pub(super) type Origin = (SocketAddr, Via);
 
 /// Whose key knocked, although it has ended.
 struct Dead {
@@ -33,7 +33,13 @@ struct Dead {
 
 impl<N: Noise> Gateway<N> {
     pub(super) fn datagram(&mut self, now: Now, origin: Origin, datagram: &[u8], out: &mut impl TunnelSink) {
-        let result = match classify(datagram) {
+        let message = classify(datagram);
+        if let Some(owner) = message.and_then(Message::receiver).map(|receiver| self.share.issuer(receiver.tunnel()))
+            && owner != self.share.index()
+        {
+            return self.hand_over(owner, origin, datagram);
+        }
+        let result = match message {
             Some(Message::Data { receiver, counter }) => self.data(now, origin, (receiver, counter), datagram, out),
             Some(Message::Initiation) => self.initiation(now, origin, datagram),
             Some(Message::Response { receiver }) => self.response(now, origin, receiver, datagram),
@@ -128,10 +134,10 @@ impl<N: Noise> Gateway<N> {
     }
 
     fn admit_from_device(&mut self, now: Now, at: u32, packet: &Packet<'_>) -> Result<(), DenyReason> {
-        if self.devices.by_address(packet.source) != Some(at) {
+        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
+        if !device.leased.has_address(packet.source) {
             return Err(DenyReason::SpoofedSource);
         }
-        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
         decision::may_pass(device, self.standing(now), now)?;
         if let Body::Error(quoted) = &packet.body {
             // About a packet that went to this device, to the one who sent it.
@@ -141,7 +147,10 @@ impl<N: Noise> Gateway<N> {
         }
         let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
         if let Some(flow) = self.live_flow(now, at, &key) {
-            self.flows.note(flow, packet, Direction::FromDevice, now);
+            if let Some(device) = self.devices.get_mut(at) {
+                device.recent_flow = flow;
+            }
+            self.flows.note(flow, packet, 1, Direction::FromDevice, now);
             return Ok(());
         }
         let asked = match packet.body {
@@ -153,40 +162,110 @@ impl<N: Noise> Gateway<N> {
         let surroundings = Surroundings { network: &self.network, own: &self.own };
         let rule = decision::rule_for(device, surroundings, asked, now)?;
         let flow = self.flows.open(key, at, rule.grant, rule.window, now).ok_or(DenyReason::FlowTableFull)?;
-        self.flows.note(flow, packet, Direction::FromDevice, now);
+        self.flows.note(flow, packet, 1, Direction::FromDevice, now);
         Ok(())
     }
 
     /// Finds a flow of that device whose rule holds at this moment.
     pub(super) fn live_flow(&self, now: Now, at: u32, key: &FlowKey) -> Option<u32> {
-        let place = self.flows.find(key, now)?;
+        let recent = self.devices.get(at)?.recent_flow;
+        let place = if self.flows.is_at(recent, key, now) { recent } else { self.flows.find(key, now)? };
         let flow = self.flows.get(place)?;
         (flow.device == at && flow.window.holds(now)).then_some(place)
     }
 
-    /// Front checks of a handshake message; sends the cookie reply where one is due.
-    fn admit_handshake(&mut self, now: Now, (from, via): Origin, datagram: &[u8]) -> Result<(), DropReason> {
+    /// Front checks of a handshake message; says whether to go on with it. Where not, it waits or its sender is asked for
+    /// proof.
+    fn admit_handshake(&mut self, now: Now, (from, via): Origin, datagram: &[u8]) -> Result<bool, DropReason> {
         match self.admission.admit(&self.noise, now.boot, from, datagram) {
-            Admitted::Yes => Ok(()),
+            Admitted::Yes => Ok(true),
             Admitted::No(reason) => Err(reason),
-            Admitted::Cookie(datagram) => {
-                self.tally.sums.cookies_sent = self.tally.sums.cookies_sent.wrapping_add(1);
-                self.outbox.transmit(Transmit { to: from, via, datagram }, Urgency::Ordinary, &mut self.tally);
+            Admitted::Unproven => {
+                if let Ok(initiation) = datagram.try_into() {
+                    if self.waiting.is_empty() {
+                        self.tick_at = self.tick_at.min(now.boot.after(super::TICK_LIVE));
+                    }
+                    if let Some(pushed) = self.waiting.enter(now.boot, (from, via), initiation) {
+                        self.tally.drop(DropReason::RateLimited);
+                        self.ask_for_proof((pushed.from, pushed.via), &pushed.datagram);
+                    }
+                    return Ok(false);
+                }
+                self.ask_for_proof((from, via), datagram);
                 Err(DropReason::RateLimited)
             }
         }
     }
 
+    /// Answers a handshake message with a cookie.
+    fn ask_for_proof(&mut self, (to, via): Origin, datagram: &[u8]) {
+        if let Proof::Cookie(datagram) = self.noise.prove(to, datagram) {
+            self.tally.sums.cookies_sent = self.tally.sums.cookies_sent.wrapping_add(1);
+            self.outbox.transmit(Transmit { to, via, datagram }, Urgency::Ordinary, &mut self.tally);
+        }
+    }
+
+    /// Answers one initiation that waited; says whether one did.
+    pub(super) fn answer_waiting(&mut self, now: Now) -> bool {
+        let Some(waiting) = self.waiting.next(now.boot) else { return false };
+        if let Err(reason) = self.admitted(now, (waiting.from, waiting.via), &waiting.datagram) {
+            self.tally.drop(reason);
+        }
+        true
+    }
+
+    /// Asks those who waited too long for proof.
+    pub(super) fn send_away_waiting(&mut self, now: Now) {
+        while let Some(waiting) = self.waiting.overdue(now.boot) {
+            self.tally.drop(DropReason::RateLimited);
+            self.ask_for_proof((waiting.from, waiting.via), &waiting.datagram);
+        }
+    }
+
     fn initiation(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
-        self.admit_handshake(now, origin, datagram)?;
+        if self.admit_handshake(now, origin, datagram)? { self.admitted(now, origin, datagram) } else { Ok(()) }
+    }
+
+    /// Finds out whose an admitted initiation is, and whose business.
+    fn admitted(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
         let key = self.noise.claimed_key(datagram).ok_or(DropReason::Crypto)?;
-        let Some(at) = self.devices.by_key(&key) else { return Err(self.unknown_key(now, origin, &key, datagram)) };
+        if self.devices.by_key(&key).is_none()
+            && let Some((_, owner)) = self.keys_elsewhere.get(&key).copied()
+        {
+            let (from, via) = origin;
+            let datagram = datagram.try_into().map_err(|_| DropReason::NotWireGuard)?;
+            let handover = Handover::Initiation { key, from, via, datagram };
+            self.outbox.hand_over(owner, handover, &mut self.tally);
+            return Ok(());
+        }
+        if self.devices.by_key(&key).is_none() && self.share.index() != 0 {
+            // It came along with the data of another; core 0 knows who has which key.
+            self.hand_over(0, origin, datagram);
+            return Ok(());
+        }
+        self.knocked(now, origin, &key, datagram)
+    }
+
+    fn hand_over(&mut self, owner: u16, (from, via): Origin, datagram: &[u8]) {
+        let handover = Handover::Datagram { from, via, datagram: datagram.to_vec() };
+        self.outbox.hand_over(owner, handover, &mut self.tally);
+    }
+
+    /// Answers an initiation that was admitted, by the key that it claims.
+    pub(super) fn knocked(
+        &mut self,
+        now: Now,
+        origin: Origin,
+        key: &PublicKey,
+        datagram: &[u8],
+    ) -> Result<(), DropReason> {
+        let Some(at) = self.devices.by_key(key) else { return Err(self.unknown_key(now, origin, key, datagram)) };
         let device = self.devices.get_mut(at).ok_or(DropReason::UnknownKey)?;
         if !device.leased.window.holds(now) {
             let why = if device.leased.window.over(now) { "its time is over" } else { "its time has not begun" };
             let leased = &device.leased;
             let (device, email, name) = (leased.id, leased.email.clone(), leased.name.clone());
-            return Err(self.knock(now, origin, &key, datagram, Dead { device, email, name, why: why.to_owned() }));
+            return Err(self.knock(now, origin, key, datagram, Dead { device, email, name, why: why.to_owned() }));
         }
         if !device.handshakes.take(now.boot, PER_PEER) {
             return Err(DropReason::RateLimited);
@@ -278,7 +357,9 @@ impl<N: Noise> Gateway<N> {
 
     fn response(&mut self, now: Now, origin: Origin, receiver: Receiver, datagram: &[u8]) -> Result<(), DropReason> {
         let at = self.indices.owner(receiver.tunnel()).ok_or(DropReason::UnknownIndex)?;
-        self.admit_handshake(now, origin, datagram)?;
+        if !self.admit_handshake(now, origin, datagram)? {
+            return Ok(());
+        }
         let device = self.devices.get_mut(at).ok_or(DropReason::UnknownIndex)?;
         if !device.leased.window.holds(now) {
             return Err(DropReason::DeadKey);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use boringtun::noise::{Tunn, TunnResult};
 use doorward_gateway_core::{
     BootTime, Command, ConntrackEntry, CoreConfig, Counters, DatagramSink, DenyReason, DropReason, Enforced, Event,
-    Gateway, Limits, Now, SocketId, TunnelSink,
+    Gateway, Limits, Now, Offload, Share, TunnelSink, Via,
 };
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, GatewayEvent, GrantId, Heartbeat, Interval, Lease, Lockdown, PrincipalId,
@@ -15,7 +15,7 @@ use doorward_model::{
 use uuid::Uuid;
 use x25519_dalek::StaticSecret;
 
-pub(crate) const VIA: SocketId = SocketId(3);
+pub(crate) const VIA: Via = Via::socket(3);
 /// Where the resources of the tests are.
 pub(crate) const DB: &str = "10.0.5.20";
 pub(crate) const DB6: &str = "fd00:5::20";
@@ -55,6 +55,7 @@ pub(crate) fn rule(number: u128, targets: &[&str], allow: &[&str]) -> Rule {
     Rule {
         grant: grant(number),
         resource: format!("resource-{number}").parse().unwrap(),
+        service: None,
         targets: targets.iter().map(|target| target.parse().unwrap()).collect(),
         allow: allow.iter().map(|allow| allow.parse().unwrap()).collect(),
         validity: Interval::ALWAYS,
@@ -90,7 +91,7 @@ pub(crate) fn tombstone(number: u8, reason: EndReason) -> Tombstone {
 }
 
 #[derive(Default)]
-struct Packets(Vec<Vec<u8>>);
+pub(crate) struct Packets(pub(crate) Vec<Vec<u8>>);
 
 impl TunnelSink for Packets {
     fn packet(&mut self, packet: &[u8]) {
@@ -99,14 +100,14 @@ impl TunnelSink for Packets {
 }
 
 #[derive(Default)]
-struct Train {
+pub(crate) struct Train {
     room: Vec<u8>,
-    to: Option<(SocketAddr, SocketId)>,
-    sent: Vec<(SocketAddr, Vec<u8>)>,
+    to: Option<(SocketAddr, Via)>,
+    pub(crate) sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl DatagramSink for Train {
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]> {
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]> {
         self.room = vec![0; len];
         self.to = Some((to, via));
         Some(&mut self.room)
@@ -132,6 +133,15 @@ impl World {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
+        Self::made_with(limits, Share::WHOLE)
+    }
+
+    /// One of several cores.
+    pub(crate) fn with_share(share: Share) -> Self {
+        Self::made_with(Limits::default(), share)
+    }
+
+    fn made_with(limits: Limits, share: Share) -> Self {
         let config = CoreConfig {
             secret: secret(200),
             network: TunnelNetwork::default(),
@@ -139,7 +149,7 @@ impl World {
             limits,
             seed: [9; 32],
         };
-        let (gateway, events) = (Gateway::new(config), Vec::new());
+        let (gateway, events) = (Gateway::new(config).with_share(share), Vec::new());
         Self { gateway, boot: 5_000_000_000, wall: 1_800_000_000_000_000, events, revision: 0, leases: Vec::new() }
     }
 
@@ -211,7 +221,7 @@ impl World {
     pub(crate) fn snapshot(&mut self) {
         self.revision += 1;
         let snapshot = self.snapshot_of(self.revision);
-        self.command(Command::Snapshot(snapshot));
+        self.command(Command::Snapshot(snapshot.into()));
     }
 
     pub(crate) fn delta(&mut self, changes: Vec<Change>) {
@@ -275,7 +285,7 @@ impl World {
 
     pub(crate) fn down_sealed(&mut self, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Train::default();
-        self.gateway.handle_tunnel_packet(self.now(), packet, &mut out);
+        self.gateway.handle_tunnel_packet(self.now(), Offload::NONE, &mut packet.to_vec(), &mut out);
         self.take_events();
         out.sent
     }

@@ -10,4 +10,5 @@ mod feed;
 mod passing;
 mod pitfalls;
 mod revocation;
+mod shares;
 mod tunnels;

@@ -82,7 +82,7 @@ impl Held {
                 .allow
                 .iter()
                 .any(|allow| allow.protocol == protocol && (protocol == Protocol::Icmp || allow.ports.contains(port)));
-            allowed && rule.targets.iter().any(|target| names(target.net(), address, is_own))
+            allowed && rule.targets.iter().any(|target| target.net().is_some_and(|net| names(net, address, is_own)))
         };
         let rules = self.lease.rules.iter().zip(&self.rules);
         rules.filter(move |(rule, _)| !among_devices && leads(rule)).map(|(_, span)| span)
