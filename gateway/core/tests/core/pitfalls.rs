@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use boringtun::noise::TunnResult;
 use boringtun::noise::rate_limiter::RateLimiter;
-use doorward_gateway_core::{DatagramSink, DenyReason, DropReason, SocketId};
+use doorward_gateway_core::{DatagramSink, DenyReason, DropReason, Offload, Via};
 use doorward_model::{Change, EndReason, GatewayEventKind, PresharedKey, PublicKey};
 
 use crate::harness::{Client, DB, DB6, Exchange, World, lease, public, rule, v4, v6};
@@ -77,7 +77,7 @@ fn pitfall_05_a_cookie_is_bound_to_address_and_port() {
     world.heartbeat();
     let mut flooder = Client::new(90);
     flooder.from = at(66, 1);
-    for _ in 0..20 {
+    for _ in 0..1_000 {
         let initiation = flooder.initiation();
         world.receive(flooder.from, &initiation);
     }
@@ -335,7 +335,7 @@ fn pitfall_17_lengths_inside_sixteen_bytes_look_alike_outside() {
 struct Narrow([u8; 40]);
 
 impl DatagramSink for Narrow {
-    fn reserve(&mut self, _: SocketAddr, _: SocketId, _: usize) -> Option<&mut [u8]> {
+    fn reserve(&mut self, _: SocketAddr, _: Via, _: usize) -> Option<&mut [u8]> {
         Some(&mut self.0)
     }
 
@@ -363,7 +363,7 @@ fn pitfall_18_no_length_of_datagram_or_buffer_panics() {
     }
     world.transmits();
     assert_eq!(world.receive(client.from, &real).len(), 1);
-    world.gateway.handle_tunnel_packet(world.now(), &answer(1), &mut Narrow([0; 40]));
+    world.gateway.handle_tunnel_packet(world.now(), Offload::NONE, &mut answer(1), &mut Narrow([0; 40]));
     assert_eq!(world.dropped(DropReason::NoRoom), 1);
     let longest = udp((DB, 53), (&v4(1), 4_000), &vec![7; 64_900]);
     assert_eq!(world.down(&mut client, &longest).len(), 1);
