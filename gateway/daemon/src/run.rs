@@ -178,7 +178,7 @@ async fn serve(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), GatewayError> {
-    let RunningShard { handle, events, status, ended, thread } = running;
+    let RunningShard { handle, events, status, names: _, ended, thread } = running;
     let (feed_status, feed_seen) = watch::channel(FeedStatus::default());
     let enforcement = metrics::enforcement_histogram();
     // Dropped, and with it every task ended, when this function returns.

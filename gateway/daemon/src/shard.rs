@@ -14,7 +14,7 @@ use std::time::Duration;
 use doorward_gateway_core::{
     BootTime, Coalescer, Command, Counters, Event, Gateway, PeerStatus, SocketId, Train, TunnelSink as _,
 };
-use doorward_model::{EndedDevice, GatewayEvent, Revision};
+use doorward_model::{DnsName, EndedDevice, GatewayEvent, Revision};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -157,6 +157,8 @@ pub(crate) struct RunningShard {
     pub(crate) handle: ShardHandle,
     pub(crate) events: mpsc::Receiver<ShardEvent>,
     pub(crate) status: watch::Receiver<ShardStatus>,
+    /// The names to keep resolved.
+    pub(crate) names: watch::Receiver<Vec<DnsName>>,
     /// Resolves when the thread ends: to a message when it ended by itself, to an error when it panicked.
     pub(crate) ended: oneshot::Receiver<Result<(), String>>,
     pub(crate) thread: std::thread::JoinHandle<()>,
@@ -179,6 +181,7 @@ pub(crate) fn start(
     let (messages, inbox) = sync_channel(MESSAGES_MAX);
     let (events_out, events) = mpsc::channel(EVENTS_MAX);
     let (status_out, status) = watch::channel(ShardStatus::default());
+    let (names_out, names) = watch::channel(Vec::new());
     let (ended_out, ended) = oneshot::channel();
     let mut shard = Shard {
         gateway,
@@ -191,6 +194,7 @@ pub(crate) fn start(
         events: events_out,
         receipts: VecDeque::new(),
         status: status_out,
+        names: names_out,
         status_at: BootTime::from_micros(0),
         buffers: ReadBuffers::new(),
         receive_counters: UdpCounters::default(),
@@ -203,7 +207,7 @@ pub(crate) fn start(
         let _unheard = ended_out.send(result);
     };
     let thread = std::thread::Builder::new().name("packets".to_owned()).spawn(run).map_err(failed)?;
-    Ok(RunningShard { handle: ShardHandle { messages, wake }, events, status, ended, thread })
+    Ok(RunningShard { handle: ShardHandle { messages, wake }, events, status, names, ended, thread })
 }
 
 struct Shard {
@@ -218,6 +222,7 @@ struct Shard {
     /// Receipts and other events that must not be lost, while the channel is full.
     receipts: VecDeque<ShardEvent>,
     status: watch::Sender<ShardStatus>,
+    names: watch::Sender<Vec<DnsName>>,
     status_at: BootTime,
     buffers: ReadBuffers,
     receive_counters: UdpCounters,
@@ -386,6 +391,10 @@ impl Shard {
             Event::SnapshotRefused { held, offered } => ShardEvent::SnapshotRefused { held, offered },
             Event::AuthorityLost => ShardEvent::AuthorityLost,
             Event::AuthorityRegained => ShardEvent::AuthorityRegained,
+            Event::NamesWanted(names) => {
+                self.names.send_replace(names);
+                return;
+            }
             Event::FlushConntrack(entries) => {
                 if !self.conntrack.flush(entries) {
                     self.flushes_dropped = self.flushes_dropped.wrapping_add(1);

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease, Lockdown,
-    Protocol, Revision, Snapshot, Tombstone,
+    Revision, Snapshot, Tombstone,
 };
 
 use super::Gateway;
 use crate::access::deadlines::Ends;
-use crate::access::decision;
+use crate::access::decision::{self, Ground};
 use crate::access::device::Leased;
 use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
@@ -111,9 +111,9 @@ impl<N: Noise> Gateway<N> {
             let Some(device) = self.devices.get(at) else { continue };
             let Self { own, flows, .. } = self;
             let gone = |flow: &Flow| {
-                let remote = flow.key.remote().ip();
-                let asked = (flow.key.protocol(), remote, flow.key.remote().port());
-                own.contains(&remote) && !device.leased.rules.iter().any(|rule| decision::leads_to(rule, true, asked))
+                let (asked, road) = (flow.asked(), &flow.road);
+                own.contains(&road.target().unwrap_or(asked.1))
+                    && !device.leased.rules.iter().any(|rule| decision::leads_on(rule, own, asked, road))
             };
             let ends: Vec<u32> =
                 flows.of_device(at).into_iter().filter(|place| flows.get(*place).is_some_and(gone)).collect();
@@ -192,14 +192,17 @@ impl<N: Noise> Gateway<N> {
         let mut ends = Vec::new();
         for place in self.flows.of_device(at) {
             let Some(flow) = self.flows.get_mut(place) else { continue };
-            let asked: (Protocol, IpAddr, u16) =
-                (flow.key.protocol(), flow.key.remote().ip(), flow.key.remote().port());
-            let is_own = self.own.contains(&asked.1);
-            match decision::rule_to_keep(&next.rules, flow.grant, is_own, asked, now) {
-                Some(rule) if stands && !other_device => {
-                    flow.grant = rule.grant;
-                    flow.window = rule.window;
+            let kept = match flow.ground {
+                // Quarantine leaves it.
+                Ground::Resolver => next.window.holds(now).then_some((flow.ground, next.window)),
+                Ground::Grant(_) => {
+                    let on = (flow.asked(), &flow.road);
+                    let rule = decision::rule_to_keep(&next.rules, flow.ground, &self.own, on, now);
+                    rule.filter(|_| stands).map(|rule| (Ground::Grant(rule.grant), rule.window))
                 }
+            };
+            match kept {
+                Some((ground, window)) if !other_device => (flow.ground, flow.window) = (ground, window),
                 Some(_) | None => ends.push(place),
             }
         }
@@ -221,6 +224,7 @@ impl<N: Noise> Gateway<N> {
     /// Puts a lease into the table.
     fn take(&mut self, now: Now, leased: Leased) {
         self.tombstones.forget(&leased.public_key);
+        self.names.want(&leased.rules);
         let exempt = self.exempt.contains(&leased.id);
         let at = match self.devices.by_id(leased.id) {
             Some(at) => {
@@ -230,6 +234,7 @@ impl<N: Noise> Gateway<N> {
                         peer.preshared_key_is_old |= old_key;
                     }
                     device.exempt = exempt;
+                    self.names.release(&device.leased.rules);
                     device.leased = leased;
                 }
                 Some(at)
@@ -279,6 +284,7 @@ impl<N: Noise> Gateway<N> {
         self.close_tunnel(now, at);
         self.deadlines.set(at, Ends::default());
         if let Some(device) = self.devices.remove(at) {
+            self.names.release(&device.leased.rules);
             ending.flush.extend(device.leased.addresses().map(ConntrackEntry::Device));
             if self.tombstones.get(&device.leased.public_key).is_none() {
                 self.tombstones.write(tombstone(&device.leased, reason, now));
@@ -301,7 +307,7 @@ impl<N: Noise> Gateway<N> {
         let mut count = 0_u32;
         for flow in places.iter().filter_map(|place| self.flows.remove(*place)).collect::<Vec<_>>() {
             count = count.saturating_add(1);
-            flush.push(ConntrackEntry::Flow(flow.key.tuple()));
+            flush.push(ConntrackEntry::Flow(flow.network_tuple()));
             self.reset_both(now, &flow);
         }
         if count > 0

@@ -8,12 +8,8 @@ use crate::packet::parse::parse;
 /// A whole packet by other people's code, which computes every checksum from nothing.
 fn packet(protocol: u8, source: IpAddr, destination: IpAddr, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
     let ip = match (source, destination) {
-        (IpAddr::V4(source), IpAddr::V4(destination)) => {
-            PacketBuilder::ipv4(source.octets(), destination.octets(), 64)
-        }
-        (IpAddr::V6(source), IpAddr::V6(destination)) => {
-            PacketBuilder::ipv6(source.octets(), destination.octets(), 64)
-        }
+        (IpAddr::V4(source), IpAddr::V4(destination)) => PacketBuilder::ipv4(source.octets(), destination.octets(), 64),
+        (IpAddr::V6(source), IpAddr::V6(destination)) => PacketBuilder::ipv6(source.octets(), destination.octets(), 64),
         _ => panic!("two families"),
     };
     let mut bytes = Vec::new();

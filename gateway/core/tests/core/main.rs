@@ -8,5 +8,7 @@ mod bounds;
 mod clocks;
 mod feed;
 mod passing;
+mod resolver;
 mod revocation;
+mod services;
 mod tunnels;
