@@ -2,7 +2,7 @@
 
 use doorward_client_config::{ClientConfig, Endpoint, InterfaceKey, PrivateKey};
 use doorward_control_plane::api::{DeviceAdded, Person};
-use doorward_model::ResourceName;
+use doorward_model::{PresharedKey, ResourceName};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
@@ -17,6 +17,7 @@ pub(super) fn wg_quick(
     added: &DeviceAdded,
     person: &Person,
     key: Option<PrivateKey>,
+    preshared_key: Option<PresharedKey>,
 ) -> Result<Zeroizing<String>, CliError> {
     let client = &added.client;
     let gateway = client.gateways.first().ok_or_else(no_gateway)?;
@@ -38,7 +39,7 @@ pub(super) fn wg_quick(
         addresses: client.addresses.clone(),
         mtu: client.mtu,
         gateway_public_key: gateway.public_key,
-        preshared_key: None,
+        preshared_key,
         endpoint,
         allowed_ips,
         persistent_keepalive: client.persistent_keepalive,

@@ -10,7 +10,7 @@ mod to_network;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, Revision, TunnelNetwork};
+use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicKey, Revision, TunnelNetwork};
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
@@ -22,7 +22,7 @@ use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
-use crate::hash::{Seed, Set};
+use crate::hash::{Map, Seed, Set};
 use crate::notices::Notices;
 use crate::outbox::Outbox;
 use crate::wireguard::admission::Admission;
@@ -31,8 +31,8 @@ use crate::wireguard::noise::Noise;
 use crate::wireguard::tombstones::Tombstones;
 use crate::wireguard::tunnel::Boringtun;
 use crate::{
-    BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Limits, Now, PeerStatus,
-    SocketId, Transmit, TunnelPacket, TunnelSink,
+    BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
+    PeerStatus, Share, SocketId, Transmit, TunnelPacket, TunnelSink,
 };
 
 /// How often timers of live tunnels run.
@@ -58,6 +58,9 @@ pub struct Gateway<N: Noise = Boringtun> {
     names: Names,
     /// A resolver listens on the tunnel addresses.
     resolver: bool,
+    share: Share,
+    /// Who has a key that another core owns; kept by core 0, where initiations arrive.
+    keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
     devices: DeviceTable<N::Tunnel>,
     memory: EndMemory,
     deadlines: Deadlines,
@@ -107,6 +110,8 @@ impl<N: Noise> Gateway<N> {
             own: seed.set(),
             names: Names::new(&seed),
             resolver: false,
+            share: Share::WHOLE,
+            keys_elsewhere: seed.map(),
             devices: DeviceTable::new(&seed),
             memory: EndMemory::new(&seed, limits.devices_max),
             deadlines: Deadlines::default(),
@@ -124,6 +129,16 @@ impl<N: Noise> Gateway<N> {
             padded: Vec::new(),
             seed,
         }
+    }
+
+    /// Makes the core one of several, which own their devices alone. Comes before the first input.
+    #[must_use]
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
+        self.indices.limit_to(share);
+        let of = usize::from(share.of());
+        self.flows.limit_to(self.limits.flows_max.div_ceil(of.max(1)));
+        self
     }
 
     /// Handles datagrams from one source: `buffer` cut every `stride` bytes, the last may be shorter.
@@ -165,6 +180,26 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
+    /// Handles what another core of this gateway handed over.
+    pub fn handle_handover(
+        &mut self,
+        now: Now,
+        handover: Handover,
+        tunnel: &mut impl TunnelSink,
+        out: &mut impl DatagramSink,
+    ) {
+        let now = self.observe(now);
+        match handover {
+            Handover::Datagram { from, via, datagram } => self.datagram(now, (from, via), &datagram, tunnel),
+            Handover::Initiation { key, from, via, datagram } => {
+                if let Err(reason) = self.knocked(now, (from, via), &key, &datagram) {
+                    self.tally.drop(reason);
+                }
+            }
+            Handover::TunnelPacket { offload, mut packet } => self.own_tunnel_packet(now, offload, &mut packet, out),
+        }
+    }
+
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.observe(now);
@@ -183,6 +218,11 @@ impl<N: Noise> Gateway<N> {
     /// Returns the next packet to write to the tunnel device.
     pub fn poll_tunnel(&mut self) -> Option<TunnelPacket> {
         self.outbox.next_tunnel()
+    }
+
+    /// Returns what another core owns, and that core's number.
+    pub fn poll_handover(&mut self) -> Option<(u16, Handover)> {
+        self.outbox.next_handover()
     }
 
     /// Returns the next event.

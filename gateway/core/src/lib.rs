@@ -8,11 +8,13 @@
 //!
 //! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses, what names resolved to.
+//! - [`Gateway::handle_handover`]: what another core of the same gateway gave up by [`Gateway::poll_handover`].
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
 //! # Outputs
 //! After any input, in this order, until each gives `None`: [`Gateway::poll_transmit`] (handshakes, keepalives, refusals,
-//! resets), [`Gateway::poll_tunnel`] (resets and ICMP towards resources), [`Gateway::poll_event`]; then
+//! resets), [`Gateway::poll_tunnel`] (resets and ICMP towards resources), [`Gateway::poll_handover`] (where several cores
+//! share the devices, see [`Share`]), [`Gateway::poll_event`]; then
 //! [`Gateway::poll_timeout`] says when to come back. Transmits of a revocation must be sent before its receipt.
 //!
 //! # Promises
@@ -60,6 +62,7 @@ mod hash;
 mod notices;
 mod outbox;
 mod packet;
+mod share;
 mod wireguard;
 
 pub use batch::{
@@ -74,6 +77,8 @@ pub use flow::FlowStatus;
 pub use gateway::Gateway;
 pub use wireguard::noise;
 pub use wireguard::tunnel::{Boringtun, BoringtunTunnel};
+
+pub use share::{Handover, SHARES_MAX, Share};
 
 use std::net::SocketAddr;
 

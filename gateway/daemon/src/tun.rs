@@ -28,6 +28,16 @@ pub(crate) struct TunCounters {
     pub(crate) read_failed: u64,
 }
 
+impl TunCounters {
+    /// Adds what another queue did.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.read = self.read.wrapping_add(other.read);
+        self.written = self.written.wrapping_add(other.written);
+        self.write_failed = self.write_failed.wrapping_add(other.write_failed);
+        self.read_failed = self.read_failed.wrapping_add(other.read_failed);
+    }
+}
+
 /// One queue of the open device; the kernel removes the device when the last one is dropped.
 pub(crate) struct TunQueue {
     device: SyncDevice,
@@ -42,7 +52,7 @@ impl TunQueue {
     /// # Errors
     /// [`GatewayError::NoTunDevice`], [`GatewayError::NotPrivileged`], [`GatewayError::InterfaceTaken`],
     /// [`GatewayError::Tun`].
-    pub(crate) fn create(name: &str, queues: usize) -> Result<Vec<Self>, GatewayError> {
+    pub(crate) fn create(name: &str, queues: u16) -> Result<Vec<Self>, GatewayError> {
         // tun-rs would make the missing node itself, and leave it behind.
         if !std::path::Path::new("/dev/net/tun").exists() {
             return Err(GatewayError::NoTunDevice);

@@ -43,6 +43,12 @@ impl<W: TunnelWriter> Coalescer<W> {
         Self { writer, joins_udp, flows: Vec::new(), open: 0, alone: Vec::new() }
     }
 
+    /// Returns the writer, to look at.
+    #[must_use]
+    pub const fn writer_ref(&self) -> &W {
+        &self.writer
+    }
+
     /// Returns the writer.
     pub fn writer(&mut self) -> &mut W {
         &mut self.writer

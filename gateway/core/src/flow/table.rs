@@ -58,6 +58,11 @@ impl FlowTable {
         }
     }
 
+    /// Takes at most that many flows.
+    pub(crate) fn limit_to(&mut self, flows_max: usize) {
+        self.flows_max = flows_max.max(1);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.count
     }

@@ -16,7 +16,7 @@ use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
 use crate::wireguard::noise::{Noise, Opened, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::{Now, SocketId, Transmit, TunnelSink};
+use crate::{Handover, Now, SocketId, Transmit, TunnelSink};
 
 /// Handshakes answered for one device.
 const PER_PEER: Rate = Rate { per_second: 50, burst: 50 };
@@ -34,7 +34,13 @@ struct Dead {
 
 impl<N: Noise> Gateway<N> {
     pub(super) fn datagram(&mut self, now: Now, origin: Origin, datagram: &[u8], out: &mut impl TunnelSink) {
-        let result = match classify(datagram) {
+        let message = classify(datagram);
+        if let Some(owner) = message.and_then(Message::receiver).map(|receiver| self.share.issuer(receiver.tunnel()))
+            && owner != self.share.index()
+        {
+            return self.hand_over(owner, origin, datagram);
+        }
+        let result = match message {
             Some(Message::Data { receiver, counter }) => self.data(now, origin, (receiver, counter), datagram, out),
             Some(Message::Initiation) => self.initiation(now, origin, datagram),
             Some(Message::Response { receiver }) => self.response(now, origin, receiver, datagram),
@@ -191,13 +197,43 @@ impl<N: Noise> Gateway<N> {
     fn initiation(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
         self.admit_handshake(now, origin, datagram)?;
         let key = self.noise.claimed_key(datagram).ok_or(DropReason::Crypto)?;
-        let Some(at) = self.devices.by_key(&key) else { return Err(self.unknown_key(now, origin, &key, datagram)) };
+        if self.devices.by_key(&key).is_none()
+            && let Some((_, owner)) = self.keys_elsewhere.get(&key).copied()
+        {
+            let (from, via) = origin;
+            let datagram = datagram.try_into().map_err(|_| DropReason::NotWireGuard)?;
+            let handover = Handover::Initiation { key, from, via, datagram };
+            self.outbox.hand_over(owner, handover, &mut self.tally);
+            return Ok(());
+        }
+        if self.devices.by_key(&key).is_none() && self.share.index() != 0 {
+            // It came along with the data of another; core 0 knows who has which key.
+            self.hand_over(0, origin, datagram);
+            return Ok(());
+        }
+        self.knocked(now, origin, &key, datagram)
+    }
+
+    fn hand_over(&mut self, owner: u16, (from, via): Origin, datagram: &[u8]) {
+        let handover = Handover::Datagram { from, via, datagram: datagram.to_vec() };
+        self.outbox.hand_over(owner, handover, &mut self.tally);
+    }
+
+    /// Answers an initiation that was admitted, by the key that it claims.
+    pub(super) fn knocked(
+        &mut self,
+        now: Now,
+        origin: Origin,
+        key: &PublicKey,
+        datagram: &[u8],
+    ) -> Result<(), DropReason> {
+        let Some(at) = self.devices.by_key(key) else { return Err(self.unknown_key(now, origin, key, datagram)) };
         let device = self.devices.get_mut(at).ok_or(DropReason::UnknownKey)?;
         if !device.leased.window.holds(now) {
             let why = if device.leased.window.over(now) { "its time is over" } else { "its time has not begun" };
             let leased = &device.leased;
             let (device, email, name) = (leased.id, leased.email.clone(), leased.name.clone());
-            return Err(self.knock(now, origin, &key, datagram, Dead { device, email, name, why: why.to_owned() }));
+            return Err(self.knock(now, origin, key, datagram, Dead { device, email, name, why: why.to_owned() }));
         }
         if !device.handshakes.take(now.boot, PER_PEER) {
             return Err(DropReason::RateLimited);

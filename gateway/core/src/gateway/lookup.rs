@@ -29,18 +29,19 @@ impl<N: Noise> Gateway<N> {
     }
 
     /// Says whether an address lies where no name of anybody else may lead a device: in the tunnel network, in a special
-    /// range, or among the targets of a rule of its lease. Without a lease everything does.
+    /// range, or among the targets of a rule of its lease. `None` when this core has no such device.
     #[must_use]
-    pub fn is_inside(&self, now: Now, device: IpAddr, address: IpAddr) -> bool {
+    pub fn is_inside(&self, now: Now, device: IpAddr, address: IpAddr) -> Option<bool> {
         let address = address.to_canonical();
-        let Some(device) = self.devices.by_address(device).and_then(|at| self.devices.get(at)) else { return true };
-        self.surroundings().is_in_tunnel(address)
+        let device = self.devices.get(self.devices.by_address(device)?)?;
+        let is_inside = self.surroundings().is_in_tunnel(address)
             || special::is_special(address)
             || device.leased.rules.iter().flat_map(|rule| &rule.targets).any(|target| {
                 let names = target.name().map(|name| self.names.addresses(name, now));
                 target.net().is_some_and(|net| net.contains(&address))
                     || names.is_some_and(|addresses| addresses.contains(&address))
-            })
+            });
+        Some(is_inside)
     }
 
     pub(super) fn resolver_listens(&mut self, now: Now, listens: bool) {

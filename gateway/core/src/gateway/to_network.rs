@@ -15,7 +15,7 @@ use crate::packet::translate::{Checksums, Side, rewrite};
 use crate::wireguard::message::INITIATION_LEN;
 use crate::wireguard::noise::{Noise, Ticked, Tunnel as _};
 use crate::wireguard::peer::sealed_len;
-use crate::{DatagramSink, Now, Transmit};
+use crate::{DatagramSink, Handover, Now, Transmit};
 
 /// Longest inner packet taken: what fits into a UDP datagram with WireGuard's overhead and padding.
 const PACKET_LEN_MAX: usize = 65_000;
@@ -31,6 +31,26 @@ struct Admitted {
 
 impl<N: Noise> Gateway<N> {
     pub(super) fn tunnel_packet(&mut self, now: Now, offload: Offload, inner: &mut [u8], out: &mut impl DatagramSink) {
+        if self.share.of() > 1
+            && let Ok(packet) = parse(inner)
+        {
+            let owner = self.share.owner(&self.network, packet.destination);
+            if owner != self.share.index() {
+                let handover = Handover::TunnelPacket { offload, packet: inner.to_vec() };
+                return self.outbox.hand_over(owner, handover, &mut self.tally);
+            }
+        }
+        self.own_tunnel_packet(now, offload, inner, out);
+    }
+
+    /// Decides on a packet whose device this core owns, if any does.
+    pub(super) fn own_tunnel_packet(
+        &mut self,
+        now: Now,
+        offload: Offload,
+        inner: &mut [u8],
+        out: &mut impl DatagramSink,
+    ) {
         // Before the decision, because it finishes the checksum of a packet that stands for itself.
         let Some(mut split) = Split::new(offload, inner) else { return self.tally.drop(DropReason::Uncuttable) };
         let admitted = parse(inner).and_then(|packet| {

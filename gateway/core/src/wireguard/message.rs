@@ -20,6 +20,18 @@ pub(crate) enum Message {
     Data { receiver: Receiver, counter: u64 },
 }
 
+impl Message {
+    /// Returns whom it is addressed to; an initiation names nobody.
+    pub(crate) fn receiver(self) -> Option<Receiver> {
+        match self {
+            Self::Initiation => None,
+            Self::Response { receiver } | Self::CookieReply { receiver } | Self::Data { receiver, .. } => {
+                Some(receiver)
+            }
+        }
+    }
+}
+
 /// A receiver index as this gateway gave it out: 24 bits name the tunnel, 8 bits the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Receiver(pub(crate) u32);

@@ -11,4 +11,5 @@ mod passing;
 mod resolver;
 mod revocation;
 mod services;
+mod shares;
 mod tunnels;
