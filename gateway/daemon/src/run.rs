@@ -197,7 +197,7 @@ async fn serve(
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), GatewayError> {
-    let RunningShards { handle, events, status, ended, threads } = running;
+    let RunningShards { handle, events, status, names: _, ended, threads } = running;
     let (feed_status, feed_seen) = watch::channel(FeedStatus::default());
     let enforcement = metrics::enforcement_histogram();
     // Dropped, and with it every task ended, when this function returns.

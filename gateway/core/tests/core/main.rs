@@ -8,6 +8,8 @@ mod bounds;
 mod clocks;
 mod feed;
 mod passing;
+mod resolver;
 mod revocation;
+mod services;
 mod shares;
 mod tunnels;
