@@ -154,6 +154,7 @@ impl World {
                 Event::Enforced(_)
                 | Event::SnapshotRefused { .. }
                 | Event::FlushConntrack(_)
+                | Event::NamesWanted(_)
                 | Event::Notice(_)
                 | Event::AuthorityLost
                 | Event::AuthorityRegained => {}
