@@ -8,6 +8,7 @@ mod bounds;
 mod clocks;
 mod feed;
 mod passing;
+mod pitfalls;
 mod resolver;
 mod revocation;
 mod services;
