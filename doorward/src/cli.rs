@@ -8,6 +8,7 @@ mod gateway;
 mod grant;
 mod lockdown;
 mod person;
+mod preshared_key;
 mod receipts;
 mod records;
 mod resource;

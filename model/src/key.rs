@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use subtle::ConstantTimeEq as _;
-use zeroize::ZeroizeOnDrop;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 /// Why a text is no usable key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,6 +123,12 @@ impl PresharedKey {
     pub const fn expose_secret(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Gives the secret away as text, as `wg genpsk` writes it.
+    #[must_use]
+    pub fn expose_base64(&self) -> Zeroizing<String> {
+        Zeroizing::new(STANDARD.encode(self.0))
+    }
 }
 
 impl PartialEq for PresharedKey {
@@ -149,7 +155,7 @@ impl fmt::Debug for PresharedKey {
 
 impl Serialize for PresharedKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&STANDARD.encode(self.0))
+        serializer.serialize_str(&self.expose_base64())
     }
 }
 

@@ -22,3 +22,4 @@ mod remote;
 mod roaming;
 mod starts;
 mod stops;
+mod threads;

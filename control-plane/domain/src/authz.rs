@@ -92,6 +92,8 @@ actions! {
     GrantEnd = "grant.end",
     /// Enrol a device.
     DeviceAdd = "device.add",
+    /// Give a device another pre-shared key, or take it away.
+    DevicePresharedKey = "device.preshared_key",
     /// End a device.
     DeviceRevoke = "device.revoke",
     /// A device's time ran out.
@@ -194,6 +196,7 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
         | Action::GrantAdd
         | Action::GrantRevoke
         | Action::DeviceAdd
+        | Action::DevicePresharedKey
         | Action::DeviceRevoke
         | Action::LockdownOn
         | Action::LockdownOff

@@ -181,6 +181,28 @@ impl WriteTx {
         added.ok_or_else(|| StoreError::not_found("the device that was added cannot be read back"))
     }
 
+    /// Gives a device another pre-shared key, or none.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for an unknown id; [`StoreError::Conflict`] for a device that was revoked.
+    pub async fn device_preshared_key(
+        &mut self,
+        id: DeviceId,
+        key: Option<&PresharedKey>,
+    ) -> Result<Device, StoreError> {
+        let sql = "UPDATE devices SET preshared_key = $2 WHERE id = $1 AND revoked_at IS NULL";
+        self.tx.execute(sql, args![id.uuid(), key.map(|key| *key.expose_secret())]).await?;
+        let device = self.device(id).await?;
+        let device = device
+            .ok_or_else(|| StoreError::not_found(format!("device {id} does not exist: see `doorward device list`")))?;
+        if device.revoked.is_some() {
+            return Err(StoreError::conflict(format!(
+                "device {id} was revoked: add a new one with `doorward device add`"
+            )));
+        }
+        Ok(device)
+    }
+
     /// Ends a device for good and lets its address rest; a device that was ended before stays as it is.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use doorward_client_config::{ClientConfig, Endpoint, InterfaceKey, PrivateKey, Reached};
 use doorward_control_plane::api::{ClientSettings, DeviceAdded, Reachable};
-use doorward_model::TunnelNetwork;
+use doorward_model::{PresharedKey, TunnelNetwork};
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 
@@ -14,7 +14,11 @@ use crate::error::CliError;
 ///
 /// # Errors
 /// No gateway is known, or it has an endpoint that no device can dial.
-pub(super) fn wg_quick(added: &DeviceAdded, key: Option<PrivateKey>) -> Result<Zeroizing<String>, CliError> {
+pub(super) fn wg_quick(
+    added: &DeviceAdded,
+    key: Option<PrivateKey>,
+    preshared_key: Option<PresharedKey>,
+) -> Result<Zeroizing<String>, CliError> {
     let client = &added.client;
     let gateway = client.gateways.first().ok_or_else(no_gateway)?;
     let endpoint: Endpoint =
@@ -32,7 +36,7 @@ pub(super) fn wg_quick(added: &DeviceAdded, key: Option<PrivateKey>) -> Result<Z
         dns: if gateway.resolver { resolver(client)? } else { Vec::new() },
         mtu: client.mtu,
         gateway_public_key: gateway.public_key,
-        preshared_key: None,
+        preshared_key,
         endpoint,
         other_ports: gateway.ports.clone(),
         allowed_ips,

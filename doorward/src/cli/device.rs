@@ -11,6 +11,7 @@ use doorward_model::{DeviceId, DeviceName, Email, PublicKey, TimeLimit};
 use rand::TryRng as _;
 use zeroize::Zeroizing;
 
+use super::preshared_key::{self, SetArgs, WithKey};
 use super::{config_text, receipts, resource, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
@@ -26,7 +27,7 @@ Examples:
   doorward device list
   doorward device revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab";
 
-const PATH: &str = "/api/v1/devices";
+pub(super) const PATH: &str = "/api/v1/devices";
 
 /// What to do with devices.
 #[derive(Debug, Subcommand)]
@@ -41,6 +42,9 @@ pub(super) enum DeviceCommand {
         #[arg(long)]
         email: Option<Email>,
     },
+    /// Gives a device another pre-shared key, or takes it away
+    #[command(after_help = preshared_key::EXAMPLES)]
+    PresharedKey(SetArgs),
     /// Revokes a device for ever; the gateways confirm it
     #[command(after_help = "Examples:\n  doorward device revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab")]
     Revoke {
@@ -65,6 +69,8 @@ pub(super) struct AddArgs {
     /// A file with its private key, which completes the config here and is never sent
     #[arg(long, value_name = "FILE")]
     private_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    preshared_key: WithKey,
     /// How long the device is good: 8h, 90d; until revoked if left out
     #[arg(long = "for", value_name = "SPAN")]
     valid_for: Option<TimeLimit>,
@@ -97,6 +103,7 @@ pub(super) async fn run(command: DeviceCommand, client: &Client, out: Output) ->
             let devices: Vec<Device> = client.get(&format!("{PATH}{query}")).await?;
             out.result(&devices, |it| table(it, "no devices yet: add one with `doorward device add EMAIL NAME`"))
         }
+        DeviceCommand::PresharedKey(args) => preshared_key::set(args, client, out).await,
         DeviceCommand::Revoke { id, reason } => {
             let outcome: EndOutcome = client.post(&format!("{PATH}/{id}/revoke"), &EndRequest { reason }).await?;
             receipts::show(out, &outcome, &outcome, "the device is revoked")
@@ -125,6 +132,7 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         ));
     }
     let made_here = key.made_here;
+    let preshared_key = args.preshared_key.key()?;
     // Everything that can fail on this side fails before the server hears of the device.
     let destinations = Destinations {
         config: args.out.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
@@ -138,12 +146,13 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         email: args.email.clone(),
         name: args.name.clone(),
         public_key: key.public,
+        preshared_key: preshared_key.clone(),
         valid_for: args.valid_for,
         routes: args.routes,
         port: args.port,
     };
     let added: DeviceAdded = client.post(PATH, &new).await?;
-    let delivered = config_text::wg_quick(&added, key.private)
+    let delivered = config_text::wg_quick(&added, key.private, preshared_key)
         .and_then(|config| deliver(&args, &added, &config, made_here, destinations, out));
     match delivered {
         Ok(()) => {}
@@ -223,7 +232,7 @@ fn deliver(
         file.place(config)?;
     }
     if out.is_json() {
-        return json(args, added, config, made_here && !in_a_file, out);
+        return json(args, added, config, (made_here && !in_a_file, !in_a_file), out);
     }
     if args.qr {
         match qr_terminal(&without_comments(config)) {
@@ -249,12 +258,13 @@ fn deliver(
     }
 }
 
-/// Prints the device and its config for programs. A private key is in it only when there is no other copy of it.
+/// Prints the device and its config for programs. A private or pre-shared key is in it only when there is no other copy
+/// of it.
 fn json(
     args: &AddArgs,
     added: &DeviceAdded,
     config: &str,
-    with_private_key: bool,
+    (with_private_key, with_preshared_key): (bool, bool),
     out: Output,
 ) -> Result<(), CliError> {
     #[derive(serde::Serialize)]
@@ -265,14 +275,16 @@ fn json(
         file: Option<&'a PathBuf>,
     }
     let hidden: String;
-    let config = if with_private_key {
+    let config = if with_private_key && with_preshared_key {
         config
     } else {
         let public = added.device.public_key;
         hidden = config
             .split_inclusive('\n')
             .map(|line| {
-                if line.starts_with("PrivateKey = ") {
+                if line.starts_with("PresharedKey = ") && !with_preshared_key {
+                    "# PresharedKey = (left out here; it is in the file)\n".to_owned()
+                } else if line.starts_with("PrivateKey = ") && !with_private_key {
                     format!("# PrivateKey = (left out here; it belongs to {public})\n")
                 } else {
                     line.to_owned()

@@ -96,6 +96,35 @@ fn json_never_repeats_a_private_key_that_is_in_a_file() {
 }
 
 #[test]
+fn a_preshared_key_is_made_or_taken_goes_into_the_config_and_is_changed() {
+    let server = ControlPlane::start();
+    server.with_people();
+    let _gateway = server.with_gateway();
+    let made = server.json("device add dba@agency.example laptop --preshared-key");
+    let line = |config: &str| config.lines().find_map(|line| line.strip_prefix("PresharedKey = ").map(str::to_owned));
+    assert!(line(made["config"].as_str().unwrap()).is_some() && made["has_preshared_key"] == true, "{made}");
+
+    let file = server.data().join("shared.key");
+    std::fs::write(&file, format!("{PUBLIC}\n")).unwrap();
+    let out = server.data().join("phone.conf");
+    let mut add = server.line("device add dba@agency.example phone --json --preshared-key-file");
+    let given = Ran::run(add.arg(&file).arg("--out").arg(&out)).json();
+    assert_eq!(line(&std::fs::read_to_string(&out).unwrap()).as_deref(), Some(PUBLIC));
+    assert!(!given.to_string().contains(PUBLIC), "what is in a file is not repeated: {given}");
+
+    let id = made["id"].as_str().unwrap();
+    let changed = server.json(&format!("device preshared-key {id}"));
+    let key: doorward_model::PresharedKey = changed["preshared_key"].as_str().unwrap().parse().unwrap();
+    assert_ne!(Some(key.expose_base64().to_string()), line(made["config"].as_str().unwrap()));
+    let removed = server.json(&format!("device preshared-key {id} --remove"));
+    assert_eq!((&removed["has_preshared_key"], removed["preshared_key"].is_null()), (&false.into(), true));
+    std::fs::write(&file, "short").unwrap();
+    let mut wrong = server.line(&format!("device preshared-key {id} --file"));
+    Ran::run(wrong.arg(&file)).refused(2, "shared.key");
+    server.run("device preshared-key 0192f0c1-7a3e-7cc1-b2f4-0123456789ab").refused(3, "no device has the id");
+}
+
+#[test]
 fn when_the_file_cannot_be_written_nothing_is_enrolled() {
     let server = ControlPlane::start();
     server.with_people();

@@ -23,6 +23,19 @@ pub struct CoreConfig {
     pub seed: [u8; 32],
 }
 
+/// What a core is made with beside its Noise: see [`CoreConfig`], whose fields these are.
+#[derive(Clone)]
+pub struct CoreSettings {
+    /// Doorward's own network; the gateway has its first addresses.
+    pub network: TunnelNetwork,
+    /// Longest authority taken from one heartbeat, whatever it says.
+    pub authority_ttl_max: Duration,
+    /// Bounds of the tables and queues.
+    pub limits: Limits,
+    /// Fresh random bytes: keys of the hash tables and the choice of receiver indices follow from them.
+    pub seed: [u8; 32],
+}
+
 impl std::fmt::Debug for CoreConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CoreConfig")

@@ -89,6 +89,8 @@ reasons! {
         QueueFull => "queue_full",
         /// Larger than a datagram can be.
         TooLarge => "too_large",
+        /// The tunnel device's offload header did not fit its packet.
+        Uncuttable => "uncuttable",
     }
 }
 
@@ -127,6 +129,39 @@ pub struct Counters {
     pub flows: u64,
     /// Revoked keys recognised.
     pub tombstones: u64,
+}
+
+impl Counters {
+    /// Adds what another core of the same gateway counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self { packets_up, bytes_up, packets_down, bytes_down, .. } = self;
+        let sums = [
+            (packets_up, other.packets_up),
+            (bytes_up, other.bytes_up),
+            (packets_down, other.packets_down),
+            (bytes_down, other.bytes_down),
+            (&mut self.handshakes_answered, other.handshakes_answered),
+            (&mut self.handshakes_initiated, other.handshakes_initiated),
+            (&mut self.cookies_sent, other.cookies_sent),
+            (&mut self.notices_dropped, other.notices_dropped),
+            (&mut self.flows_evicted, other.flows_evicted),
+            (&mut self.devices_known, other.devices_known),
+            (&mut self.devices_active, other.devices_active),
+            (&mut self.tunnels, other.tunnels),
+            (&mut self.flows, other.flows),
+        ];
+        for (sum, more) in sums {
+            *sum = sum.wrapping_add(more);
+        }
+        // Each core recognises the revoked keys of all.
+        self.tombstones = self.tombstones.max(other.tombstones);
+        for ((_, sum), (_, more)) in self.denied.iter_mut().zip(&other.denied) {
+            *sum = sum.wrapping_add(*more);
+        }
+        for ((_, sum), (_, more)) in self.dropped.iter_mut().zip(&other.dropped) {
+            *sum = sum.wrapping_add(*more);
+        }
+    }
 }
 
 /// One peer, as `wg show` prints it.

@@ -9,26 +9,28 @@ mod to_network;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, Revision, TunnelNetwork};
+use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicKey, Revision, TunnelNetwork};
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::Standing;
 use crate::access::device::DeviceTable;
 use crate::authority::{Authority, Edge};
+use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
-use crate::hash::{Seed, Set};
+use crate::hash::{Map, Seed, Set};
 use crate::notices::Notices;
 use crate::outbox::Outbox;
 use crate::wireguard::admission::Admission;
 use crate::wireguard::index::IndexTable;
+use crate::wireguard::noise::Noise;
 use crate::wireguard::tombstones::Tombstones;
-use crate::wireguard::tunnel::Identity;
+use crate::wireguard::tunnel::Boringtun;
 use crate::{
-    BootTime, Command, CoreConfig, Counters, DatagramSink, Event, FlowStatus, Limits, Now, PeerStatus, SocketId,
-    Transmit, TunnelPacket, TunnelSink,
+    BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
+    PeerStatus, Share, SocketId, Transmit, TunnelPacket, TunnelSink,
 };
 
 /// How often timers of live tunnels run.
@@ -38,11 +40,12 @@ const TICK_IDLE: Duration = Duration::from_secs(1);
 /// Room for the largest datagram there is.
 const DATAGRAM_MAX: usize = 65_536;
 
-/// A gateway's enforcement core. See the crate's documentation for the order of calls.
-pub struct Gateway {
+/// A gateway's enforcement core, over WireGuard's Noise by boringtun or by a stand-in. See the crate's documentation for
+/// the order of calls.
+pub struct Gateway<N: Noise = Boringtun> {
     network: TunnelNetwork,
     limits: Limits,
-    identity: Identity,
+    noise: N,
     seed: Seed,
 
     revision: Option<Revision>,
@@ -50,7 +53,10 @@ pub struct Gateway {
     lockdown: Lockdown,
     exempt: Set<DeviceId>,
     own: Set<IpAddr>,
-    devices: DeviceTable,
+    share: Share,
+    /// Who has a key that another core owns; kept by core 0, where initiations arrive.
+    keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
+    devices: DeviceTable<N::Tunnel>,
     memory: EndMemory,
     deadlines: Deadlines,
     tombstones: Tombstones,
@@ -78,16 +84,27 @@ impl Gateway {
     #[must_use]
     pub fn new(config: CoreConfig) -> Self {
         let CoreConfig { secret, network, authority_ttl_max, limits, seed } = config;
+        Self::with_noise(Boringtun::new(secret), CoreSettings { network, authority_ttl_max, limits, seed })
+    }
+}
+
+impl<N: Noise> Gateway<N> {
+    /// Makes the same over another Noise.
+    #[must_use]
+    pub fn with_noise(noise: N, settings: CoreSettings) -> Self {
+        let CoreSettings { network, authority_ttl_max, limits, seed } = settings;
         let seed = Seed::new(seed);
         Self {
             network,
             limits,
-            identity: Identity::new(secret),
+            noise,
             revision: None,
             authority: Authority::new(authority_ttl_max),
             lockdown: Lockdown::Off,
             exempt: seed.set(),
             own: seed.set(),
+            share: Share::WHOLE,
+            keys_elsewhere: seed.map(),
             devices: DeviceTable::new(&seed),
             memory: EndMemory::new(&seed, limits.devices_max),
             deadlines: Deadlines::default(),
@@ -107,6 +124,16 @@ impl Gateway {
         }
     }
 
+    /// Makes the core one of several, which own their devices alone. Comes before the first input.
+    #[must_use]
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
+        self.indices.limit_to(share);
+        let of = usize::from(share.of());
+        self.flows.limit_to(self.limits.flows_max.div_ceil(of.max(1)));
+        self
+    }
+
     /// Handles datagrams from one source: `buffer` cut every `stride` bytes, the last may be shorter.
     pub fn handle_datagrams(
         &mut self,
@@ -123,10 +150,11 @@ impl Gateway {
         }
     }
 
-    /// Handles one packet that the tunnel device gave, on its way to a device.
-    pub fn handle_tunnel_packet(&mut self, now: Now, packet: &[u8], out: &mut impl DatagramSink) {
+    /// Handles one packet that the tunnel device gave, on its way to a device. Where it stands for several, they are cut
+    /// and sealed here; the decision is one, for they share addresses and ports. The contents of `packet` are spoilt.
+    pub fn handle_tunnel_packet(&mut self, now: Now, offload: Offload, packet: &mut [u8], out: &mut impl DatagramSink) {
         let now = self.observe(now);
-        self.tunnel_packet(now, packet, out);
+        self.tunnel_packet(now, offload, packet, out);
     }
 
     /// Handles a command; when it returns, the command is in force.
@@ -137,6 +165,26 @@ impl Gateway {
             Command::Delta(delta) => self.delta(now, delta),
             Command::Heartbeat(heartbeat) => self.heartbeat(now, &heartbeat),
             Command::OwnAddresses(addresses) => self.own_addresses(now, addresses),
+        }
+    }
+
+    /// Handles what another core of this gateway handed over.
+    pub fn handle_handover(
+        &mut self,
+        now: Now,
+        handover: Handover,
+        tunnel: &mut impl TunnelSink,
+        out: &mut impl DatagramSink,
+    ) {
+        let now = self.observe(now);
+        match handover {
+            Handover::Datagram { from, via, datagram } => self.datagram(now, (from, via), &datagram, tunnel),
+            Handover::Initiation { key, from, via, datagram } => {
+                if let Err(reason) = self.knocked(now, (from, via), &key, &datagram) {
+                    self.tally.drop(reason);
+                }
+            }
+            Handover::TunnelPacket { offload, mut packet } => self.own_tunnel_packet(now, offload, &mut packet, out),
         }
     }
 
@@ -158,6 +206,11 @@ impl Gateway {
     /// Returns the next packet to write to the tunnel device.
     pub fn poll_tunnel(&mut self) -> Option<TunnelPacket> {
         self.outbox.next_tunnel()
+    }
+
+    /// Returns what another core owns, and that core's number.
+    pub fn poll_handover(&mut self) -> Option<(u16, Handover)> {
+        self.outbox.next_handover()
     }
 
     /// Returns the next event.

@@ -3,13 +3,18 @@
 //! # Inputs
 //! Each takes [`Now`], the moment on two clocks, which must not run backwards on the boot clock.
 //! - [`Gateway::handle_datagrams`]: what UDP sockets received; allowed inner packets go into a [`TunnelSink`] at once.
-//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave; sealed datagrams go into a [`DatagramSink`] at once.
+//! - [`Gateway::handle_tunnel_packet`]: what the tunnel device gave, perhaps one packet that stands for several; sealed
+//!   datagrams go into a [`DatagramSink`] at once.
+//!
+//! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses.
+//! - [`Gateway::handle_handover`]: what another core of the same gateway gave up by [`Gateway::poll_handover`].
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
 //! # Outputs
 //! After any input, in this order, until each gives `None`: [`Gateway::poll_transmit`] (handshakes, keepalives, refusals,
-//! resets), [`Gateway::poll_tunnel`] (resets and ICMP towards resources), [`Gateway::poll_event`]; then
+//! resets), [`Gateway::poll_tunnel`] (resets and ICMP towards resources), [`Gateway::poll_handover`] (where several cores
+//! share the devices, see [`Share`]), [`Gateway::poll_event`]; then
 //! [`Gateway::poll_timeout`] says when to come back. Transmits of a revocation must be sent before its receipt.
 //!
 //! # Promises
@@ -23,7 +28,7 @@
 //! # What it never does
 //! No sockets, no files, no threads, no locks, no async, no JSON, no names of files. It never reads a clock or an RNG:
 //! `clippy.toml` bans them. The exception is boringtun, which reads both for its own handshakes; `wireguard/tunnel.rs`
-//! is the one file that knows it.
+//! is the one file that knows it, behind the trait [`noise::Noise`], where a simulation puts a stand-in.
 //!
 //! # Choices worth knowing
 //! - A TCP flow may begin in mid-stream, by a packet *from the device* that a rule allows: after a restart of the gateway
@@ -38,6 +43,7 @@
 
 mod access;
 mod authority;
+mod batch;
 mod clock;
 mod command;
 mod config;
@@ -49,15 +55,23 @@ mod hash;
 mod notices;
 mod outbox;
 mod packet;
+mod share;
 mod wireguard;
 
+pub use batch::{
+    Coalescer, DATAGRAM_LEN_MAX, OFFLOAD_HEADER_LEN, Offload, Segmentation, Train, TrainSender, TunnelWriter,
+};
 pub use clock::{BootTime, Now};
 pub use command::Command;
-pub use config::{CoreConfig, Limits, SocketId};
+pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
 pub use gateway::Gateway;
+pub use wireguard::noise;
+pub use wireguard::tunnel::{Boringtun, BoringtunTunnel};
+
+pub use share::{Handover, SHARES_MAX, Share};
 
 use std::net::SocketAddr;
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use doorward_model::GatewayEvent;
 
 use crate::counters::{DropReason, Tally};
-use crate::{Event, Limits, Transmit, TunnelPacket};
+use crate::{Event, Handover, Limits, Transmit, TunnelPacket};
 
 /// Whether something is part of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,7 @@ pub(crate) enum Urgency {
 pub(crate) struct Outbox {
     transmits: VecDeque<Transmit>,
     tunnel: VecDeque<TunnelPacket>,
+    handovers: VecDeque<(u16, Handover)>,
     events: VecDeque<Event>,
     notices: usize,
     ordinary_max: usize,
@@ -30,6 +31,7 @@ impl Outbox {
         Self {
             transmits: VecDeque::new(),
             tunnel: VecDeque::new(),
+            handovers: VecDeque::new(),
             events: VecDeque::new(),
             notices: 0,
             ordinary_max: limits.transmits_max,
@@ -61,6 +63,14 @@ impl Outbox {
         }
     }
 
+    pub(crate) fn hand_over(&mut self, to: u16, handover: Handover, tally: &mut Tally) {
+        if self.handovers.len() < self.ordinary_max {
+            self.handovers.push_back((to, handover));
+        } else {
+            tally.drop(DropReason::QueueFull);
+        }
+    }
+
     pub(crate) fn event(&mut self, event: Event) {
         self.events.push_back(event);
     }
@@ -80,6 +90,10 @@ impl Outbox {
 
     pub(crate) fn next_tunnel(&mut self) -> Option<TunnelPacket> {
         self.tunnel.pop_front()
+    }
+
+    pub(crate) fn next_handover(&mut self) -> Option<(u16, Handover)> {
+        self.handovers.pop_front()
     }
 
     pub(crate) fn next_event(&mut self) -> Option<Event> {

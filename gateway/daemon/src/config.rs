@@ -4,11 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use doorward_gateway_core::SHARES_MAX;
 use doorward_model::{GatewayName, TunnelNetwork};
 use serde::{Deserialize, Deserializer};
 
 /// Listening sockets at most: one thread reads them all in turn.
 pub const LISTEN_MAX: usize = 16;
+
+/// Packet threads by default, at most: eight cores seal more than a 40 Gbit/s link carries.
+const THREADS_BY_DEFAULT_MAX: u16 = 8;
 
 /// Why the `[gateway]` section is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,9 @@ pub enum ConfigError {
         /// The text, without control characters.
         text: String,
     },
+    /// No packet thread, or too many.
+    #[error("`[gateway] threads` must be 1 to {SHARES_MAX}; leave it out for one packet thread a processor")]
+    Threads,
     /// An authority of nothing, or of more than an hour.
     #[error("`[authority] ttl` must be between 1s and 1h for a gateway")]
     AuthorityTtl,
@@ -76,9 +83,13 @@ pub struct GatewaySection {
     pub name: GatewayName,
     /// What people's devices dial, `HOST:PORT`; by default this machine's outward address and the first listening port.
     pub endpoint: Option<String>,
-    /// Where WireGuard listens.
+    /// Where WireGuard listens: `ADDRESS:PORT`, or `:PORT` for all addresses of both families. Several ports help where
+    /// a network lets UDP through at 443 or 53 alone; each is answered from where it was asked.
     #[serde(deserialize_with = "listen_addresses")]
     pub listen: Vec<SocketAddr>,
+    /// Packet threads: each has a core of its own and owns a part of the devices. Absent means one for each processor,
+    /// 8 at most.
+    pub threads: Option<u16>,
     /// The name of the TUN device.
     pub interface: String,
     /// How packets leave towards resources; `tun` is the one there is.
@@ -105,6 +116,7 @@ impl Default for GatewaySection {
                 SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 51820),
                 SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 51820),
             ],
+            threads: None,
             interface: "doorward0".to_owned(),
             egress: "tun".to_owned(),
             nat: true,
@@ -117,15 +129,26 @@ impl Default for GatewaySection {
 
 fn listen_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
-    let parse = |text: &String| {
-        text.parse().map_err(|_| {
+    let mut addresses = Vec::with_capacity(texts.len());
+    for text in &texts {
+        let wrong = || {
             serde::de::Error::custom(format!(
-                "`{}` is no listening address: write ADDRESS:PORT, such as 0.0.0.0:51820 or [::]:51820",
+                "`{}` is no listening address: write ADDRESS:PORT, such as 0.0.0.0:51820 or [::]:51820, or :51820 for both",
                 shorten(text)
             ))
-        })
-    };
-    texts.iter().map(parse).collect()
+        };
+        match text.strip_prefix(':') {
+            Some(port) => {
+                // `parse` alone would take a sign.
+                let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+                let port = port.parse().ok().filter(|_| digits).ok_or_else(wrong)?;
+                addresses.push(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port));
+                addresses.push(SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), port));
+            }
+            None => addresses.push(text.parse().map_err(|_| wrong())?),
+        }
+    }
+    Ok(addresses)
 }
 
 fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
@@ -195,6 +218,8 @@ pub struct GatewayConfig {
     pub endpoint: String,
     /// Where WireGuard listens; 1 to [`LISTEN_MAX`], no two alike.
     pub listen: Vec<SocketAddr>,
+    /// Packet threads, 1 to [`SHARES_MAX`].
+    pub threads: u16,
     /// The name of the TUN device.
     pub interface: InterfaceName,
     /// Whether packets towards resources carry this machine's address.
@@ -244,6 +269,7 @@ impl GatewayConfig {
             name: section.name,
             endpoint,
             listen: section.listen,
+            threads: threads(section.threads)?,
             interface,
             nat: section.nat,
             metrics: section.metrics,
@@ -259,6 +285,17 @@ impl GatewayConfig {
     #[must_use]
     pub fn gateway_dir(&self) -> PathBuf {
         self.data_dir.join("gateway")
+    }
+}
+
+fn threads(asked: Option<u16>) -> Result<u16, ConfigError> {
+    match asked {
+        Some(threads) if (1..=SHARES_MAX).contains(&threads) => Ok(threads),
+        Some(_) => Err(ConfigError::Threads),
+        None => {
+            let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            Ok(u16::try_from(processors).unwrap_or(1).clamp(1, THREADS_BY_DEFAULT_MAX))
+        }
     }
 }
 
@@ -391,6 +428,8 @@ mod tests {
         for (text, wanted) in [
             ("lisen = []", "lisen"),
             ("listen = [\"51820\"]", "ADDRESS:PORT"),
+            ("listen = [\":+443\"]", ":51820 for both"),
+            ("listen = [\":70000\"]", "ADDRESS:PORT"),
             ("metrics = \"9586\"", "ADDRESS:PORT"),
             ("name = \"a b\"", "gateway name"),
         ] {
@@ -398,6 +437,13 @@ mod tests {
             assert!(error.contains(wanted), "{text}: {error}");
         }
         assert_eq!(toml::from_str::<GatewaySection>("metrics = \"off\"").unwrap().metrics, None);
+    }
+
+    #[test]
+    fn a_port_alone_listens_at_all_addresses_of_both_families() {
+        let section: GatewaySection = toml::from_str("listen = [\":51820\", \":443\", \"192.0.2.1:53\"]").unwrap();
+        let listen: Vec<String> = section.listen.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(listen, ["0.0.0.0:51820", "[::]:51820", "0.0.0.0:443", "[::]:443", "192.0.2.1:53"]);
     }
 
     #[test]

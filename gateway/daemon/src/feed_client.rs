@@ -26,7 +26,7 @@ use crate::clock::boot_now;
 use crate::enrol::chain;
 use crate::http::{Connector, HttpError, Poster};
 use crate::key::fill_random;
-use crate::shard::{ShardEvent, ShardHandle, ShardMessage, ShardStatus};
+use crate::shards::{ShardEvent, ShardHandle, ShardStatus};
 use crate::snapshot::{Assembly, Misplaced};
 use crate::sse::{EventTooLong, SseParser};
 use crate::upload::{Outbox, SessionSlot, post_until_taken};
@@ -82,7 +82,7 @@ pub(crate) struct FeedClient {
     pub(crate) connector: Connector,
     pub(crate) hello: GatewayHello,
     pub(crate) shard: ShardHandle,
-    pub(crate) shard_status: watch::Receiver<ShardStatus>,
+    pub(crate) shard_status: watch::Receiver<Vec<ShardStatus>>,
     pub(crate) events: mpsc::Receiver<ShardEvent>,
     pub(crate) status: watch::Sender<FeedStatus>,
     pub(crate) enforcement: Histogram,
@@ -239,7 +239,7 @@ struct Sessions {
     connector: Connector,
     hello: GatewayHello,
     shard: ShardHandle,
-    shard_status: watch::Receiver<ShardStatus>,
+    shard_status: watch::Receiver<Vec<ShardStatus>>,
     status: watch::Sender<FeedStatus>,
     slot: SessionSlot,
 }
@@ -351,7 +351,7 @@ impl Sessions {
                     Ok(None) => continue,
                     Err(end) => return end,
                 };
-                if self.shard.send(ShardMessage::Command(command, arrived)).await.is_err() {
+                if self.shard.command(command, arrived).await.is_err() {
                     return SessionEnd::ShardGone;
                 }
             }
@@ -363,7 +363,7 @@ impl Sessions {
 fn read_message(data: &[u8], assembly: &mut Assembly) -> Result<Option<Command>, SessionEnd> {
     let message: FeedMessage = serde_json::from_slice(data).map_err(|error| SessionEnd::Nonsense(error.to_string()))?;
     Ok(match message {
-        FeedMessage::Snapshot(page) => assembly.add(page)?.map(Command::Snapshot),
+        FeedMessage::Snapshot(page) => assembly.add(page)?.map(|snapshot| Command::Snapshot(Arc::new(snapshot))),
         FeedMessage::Delta(delta) => Some(Command::Delta(delta)),
         FeedMessage::Heartbeat(heartbeat) => Some(Command::Heartbeat(heartbeat)),
     })
@@ -375,14 +375,14 @@ async fn ping(
     slot: SessionSlot,
     session: Uuid,
     ttl: Duration,
-    status: watch::Receiver<ShardStatus>,
+    status: watch::Receiver<Vec<ShardStatus>>,
 ) {
     let every = (ttl / 6).clamp(PING_EVERY_MIN, PING_EVERY_MAX);
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let shard = *status.borrow();
+        let shard = ShardStatus::of_all(&status.borrow());
         let ping = Ping {
             session,
             boot_micros: boot_now().as_micros(),

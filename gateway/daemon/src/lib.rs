@@ -4,7 +4,7 @@
 //! it and carries out what it says. The road of a packet: `udp` → `shard` → core → `tun`, and
 //! back. The road of a revocation: `feed_client` → `shard` → core → `upload`.
 //!
-//! Architecture invariants: one thread owns the core, and nothing on it waits for anything but packets. `udp.rs` and
+//! Architecture invariants: each core has one thread, and nothing on it waits for anything but packets. `udp.rs` and
 //! `tun.rs` alone hold sockets of the packet path. What is changed on the host is written down first and undone by
 //! dropping its owner.
 
@@ -23,10 +23,11 @@ mod netlink;
 mod privileges;
 mod run;
 mod shard;
+mod shards;
 mod snapshot;
 mod sse;
+mod steering;
 mod tls;
-mod train;
 mod tun;
 mod uapi;
 mod udp;

@@ -24,7 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::boot_now;
 use crate::error::GatewayError;
 use crate::feed_client::FeedStatus;
-use crate::shard::{Sample, ShardHandle, ShardStatus};
+use crate::shards::{Sample, ShardHandle, ShardStatus};
 
 /// Scrapes served at a time.
 const CLIENTS_MAX: usize = 8;
@@ -38,7 +38,7 @@ const ENFORCEMENT_BUCKETS: [f64; 12] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03
 /// What a scrape is put together from.
 pub(crate) struct Metrics {
     shard: ShardHandle,
-    status: watch::Receiver<ShardStatus>,
+    status: watch::Receiver<Vec<ShardStatus>>,
     feed: watch::Receiver<FeedStatus>,
     enforcement: Histogram,
 }
@@ -47,7 +47,7 @@ impl Metrics {
     /// Puts the sources together.
     pub(crate) fn new(
         shard: ShardHandle,
-        status: watch::Receiver<ShardStatus>,
+        status: watch::Receiver<Vec<ShardStatus>>,
         feed: watch::Receiver<FeedStatus>,
         enforcement: Histogram,
     ) -> Self {
@@ -56,7 +56,8 @@ impl Metrics {
 
     async fn text(&self) -> Option<String> {
         let sample = tokio::time::timeout(Duration::from_secs(1), self.shard.sample()).await.ok()??;
-        let scrape = Scrape { sample, status: *self.status.borrow(), feed: self.feed.borrow().clone() };
+        let scrape =
+            Scrape { sample, status: ShardStatus::of_all(&self.status.borrow()), feed: self.feed.borrow().clone() };
         let mut registry = Registry::with_prefix("doorward_gateway");
         registry.register_collector(Box::new(scrape));
         registry.register_with_unit(
@@ -172,6 +173,9 @@ impl Scrape {
         counter(encoder, "flows_evicted", "Flows ended to make room for others", core.flows_evicted)?;
         let lost = core.notices_dropped.saturating_add(self.sample.notices_dropped);
         counter(encoder, "notices_dropped", "Notices dropped because the feed was behind", lost)?;
+        counter(encoder, "handovers", "Given to the packet thread that owns the device", self.sample.handovers)?;
+        let lost = self.sample.handovers_dropped;
+        counter(encoder, "handovers_dropped", "Handovers that found that thread's queue full", lost)?;
         counter(
             encoder,
             "conntrack_flushes_dropped",

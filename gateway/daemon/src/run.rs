@@ -8,7 +8,7 @@ use std::net::TcpListener as StdTcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_gateway_core::{Command, CoreConfig, Gateway, Limits};
+use doorward_gateway_core::{Command, CoreConfig, Gateway, Limits, Share};
 use doorward_model::{GatewayHello, PublicKey};
 use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,8 +27,8 @@ use crate::http::Connector;
 use crate::metrics::{self, Metrics};
 use crate::nat::NatTable;
 use crate::netlink::Netlink;
-use crate::shard::{self, RunningShard, ShardEvent, ShardHandle, ShardMessage, ShardStatus};
-use crate::tun::{TUN_MTU, TunDevice};
+use crate::shards::{self, Equipment, RunningShards, ShardEvent, ShardHandle, ShardStatus};
+use crate::tun::{TUN_MTU, TunQueue};
 use crate::uapi::{self, UapiSocket};
 use crate::udp::{self, UdpSocketBound};
 use crate::{key, privileges, tls};
@@ -77,8 +77,11 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
 
     // Variables are dropped from last to first: forwarding ends before the rules go.
     let Opened { _nat, _state, uapi, metrics, tun, sockets } = opened;
-    let core = make_core(&config, secret)?;
-    let running = shard::start(core, Arc::clone(&sockets), tun, ConntrackFlusher::start()?)?;
+    let runtime = runtime(2)?;
+    let running = {
+        let _entered = runtime.enter();
+        shards::start(equip(&config, &secret, tun, sockets)?, &ConntrackFlusher::start()?)?
+    };
     let is_ready = Ready { public_key, endpoint: config.endpoint.clone(), interface: config.interface.to_string() };
     tracing::info!(
         gateway.name = %config.name,
@@ -88,9 +91,9 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
         v4 = %config.network.v4(),
         v6 = %config.network.v6(),
         nat = config.nat,
+        threads = config.threads,
         "the gateway is up; nothing passes before the control plane was heard"
     );
-    let runtime = runtime(2)?;
     let serving = serve(&config, &enrolment, public_key, running, &uapi, metrics, shutdown, || ready(&is_ready));
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(TASKS_END_WITHIN);
@@ -124,8 +127,10 @@ struct Opened {
     _state: HostState,
     _nat: NatTable,
     metrics: Option<StdTcpListener>,
-    tun: TunDevice,
-    sockets: Arc<[UdpSocketBound]>,
+    /// One a packet thread.
+    tun: Vec<TunQueue>,
+    /// One list a packet thread.
+    sockets: Vec<Vec<UdpSocketBound>>,
 }
 
 impl Opened {
@@ -133,7 +138,7 @@ impl Opened {
         let interface = config.interface.as_str();
         let mut state = HostState::begin(dir, interface)?;
         // What can be refused for a configuration's sake comes before what changes the host.
-        let sockets: Arc<[UdpSocketBound]> = Arc::from(udp::bind_all(&config.listen)?);
+        let sockets = udp::bind_all(&config.listen, config.threads)?;
         let metrics = config.metrics.map(metrics::bind).transpose()?;
         let setup = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -142,7 +147,7 @@ impl Opened {
         let tun = setup.block_on(async {
             let netlink = Netlink::open()?;
             netlink.wait_until_free(interface).await?;
-            let tun = TunDevice::create(interface)?;
+            let tun = TunQueue::create(interface, config.threads)?;
             quiet_ipv6(interface);
             netlink.set_up(interface, &config.network).await?;
             Ok::<_, GatewayError>(tun)
@@ -155,11 +160,25 @@ impl Opened {
     }
 }
 
-fn make_core(config: &GatewayConfig, secret: StaticSecret) -> Result<Gateway, GatewayError> {
+/// Gives each packet thread its core, its sockets and its queue.
+fn equip(
+    config: &GatewayConfig,
+    secret: &StaticSecret,
+    tun: Vec<TunQueue>,
+    sockets: Vec<Vec<UdpSocketBound>>,
+) -> Result<Vec<Equipment>, GatewayError> {
+    let equip = |((share, tun), sockets)| {
+        let gateway = make_core(config, secret)?.with_share(share);
+        Ok(Equipment { gateway, sockets: Arc::from(sockets), tun })
+    };
+    Share::all(config.threads).zip(tun).zip(sockets).map(equip).collect()
+}
+
+fn make_core(config: &GatewayConfig, secret: &StaticSecret) -> Result<Gateway, GatewayError> {
     let mut seed = [0; 32];
     key::fill_random(&mut seed).map_err(|source| GatewayError::Runtime { source })?;
     Ok(Gateway::new(CoreConfig {
-        secret,
+        secret: secret.clone(),
         network: config.network,
         authority_ttl_max: config.authority_ttl,
         limits: Limits { mtu: TUN_MTU, ..Limits::default() },
@@ -172,13 +191,13 @@ async fn serve(
     config: &GatewayConfig,
     enrolment: &Enrolment,
     public_key: PublicKey,
-    running: RunningShard,
+    running: RunningShards,
     uapi: &UapiSocket,
     metrics_listener: Option<StdTcpListener>,
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), GatewayError> {
-    let RunningShard { handle, events, status, ended, thread } = running;
+    let RunningShards { handle, events, status, ended, threads } = running;
     let (feed_status, feed_seen) = watch::channel(FeedStatus::default());
     let enforcement = metrics::enforcement_histogram();
     // Dropped, and with it every task ended, when this function returns.
@@ -206,18 +225,22 @@ async fn serve(
         result = feed => result,
         result = shard_end(ended) => result,
     };
-    // The thread may have ended by itself already.
-    let _stopped = handle.send(ShardMessage::Stop).await;
+    handle.stop().await;
     drop(tasks);
-    let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+    let joined = tokio::task::spawn_blocking(move || threads.into_iter().map(std::thread::JoinHandle::join).collect());
+    let joined: Result<std::thread::Result<Vec<()>>, _> = joined.await;
     match (result, joined) {
         (Ok(()), Ok(Err(_))) => Err(GatewayError::ShardStopped { message: "it panicked".to_owned() }),
         (result, _) => result,
     }
 }
 
-async fn shard_end(ended: oneshot::Receiver<Result<(), String>>) -> Result<(), GatewayError> {
-    let message = match ended.await {
+/// Waits until a packet thread ends; the gateway does not go on with the others.
+async fn shard_end(ended: Vec<oneshot::Receiver<Result<(), String>>>) -> Result<(), GatewayError> {
+    if ended.is_empty() {
+        return std::future::pending().await;
+    }
+    let message = match futures_util::future::select_all(ended).await.0 {
         Ok(Ok(())) => return Ok(()),
         Ok(Err(message)) => message,
         Err(_) => "it panicked".to_owned(),
@@ -241,7 +264,7 @@ fn hello(config: &GatewayConfig, public_key: PublicKey) -> GatewayHello {
 struct FeedParts {
     handle: ShardHandle,
     events: mpsc::Receiver<ShardEvent>,
-    status: watch::Receiver<ShardStatus>,
+    status: watch::Receiver<Vec<ShardStatus>>,
     feed_status: watch::Sender<FeedStatus>,
     enforcement: Histogram,
 }
@@ -298,7 +321,7 @@ async fn tell_own_addresses(
     if own != *told {
         told.clone_from(&own);
         // When the packet thread is gone there is nobody to tell.
-        let _told = shard.send(ShardMessage::Command(Command::OwnAddresses(own), boot_now())).await;
+        let _told = shard.command(Command::OwnAddresses(own), boot_now()).await;
     }
     Ok(())
 }

@@ -1,223 +1,95 @@
-//! The packet thread: it owns the core and runs each packet to completion.
+//! A packet thread: it owns one core and runs each packet to completion.
 //!
-//! One turn: commands first, then the core's timers, then a bounded batch of each UDP socket and of the TUN device, then
-//! everything the core wants to say. A revocation therefore waits for one batch at most, whatever the traffic. Nothing
-//! here blocks but `poll`: events leave through a bounded channel, receipts wait in a list when that is full, and logs
-//! are written elsewhere.
+//! One turn: commands first, then the core's timers, then a bounded batch of what `poll` found ready, UDP sockets and the
+//! TUN queue, then everything the core wants to say. A revocation therefore waits for one batch at most, whatever the
+//! traffic. Nothing here blocks but `poll`, and nothing is locked: events leave through a bounded channel, receipts wait
+//! in a list when that is full, logs are written elsewhere, and what belongs to another thread's core is handed over as
+//! a message.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Command, Counters, Event, Gateway, PeerStatus, SocketId};
-use doorward_model::{EndedDevice, GatewayEvent, Revision};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use tokio::sync::{mpsc, oneshot, watch};
+use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, SocketId, Train, TunnelSink as _};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::{mpsc, watch};
 
 use crate::clock::{boot_now, now};
+use crate::config::LISTEN_MAX;
 use crate::conntrack::ConntrackFlusher;
-use crate::error::GatewayError;
-use crate::train::Train;
-use crate::tun::{TunCounters, TunDevice};
-use crate::udp::{ReadBuffers, UdpCounters, UdpSender, UdpSocketBound};
-
-/// Messages waiting for the packet thread at most; the feed waits when it is full.
-const MESSAGES_MAX: usize = 64;
-
-/// Events waiting for the feed client at most; past it notices are dropped and counted.
-const EVENTS_MAX: usize = 1_024;
+use crate::shards::{Equipment, Inbox, MESSAGES_MAX, Sample, ShardEvent, ShardMessage, ShardStatus};
+use crate::tun::TunQueue;
+use crate::udp::{READS_PER_CALL, ReadBuffers, UdpCounters, UdpSender, UdpSocketBound};
 
 /// Receipts kept while the feed client does not take them. One of a later revision covers those before it.
 const RECEIPTS_KEPT_MAX: usize = 1_024;
 
 /// Receiving calls on one socket in one turn; each brings up to 8 trains.
-const UDP_READS_PER_TURN: usize = 8;
+const UDP_READS_PER_TURN: usize = 2;
 
-/// Packets read from the TUN device in one turn.
+/// Packets read from the TUN queue in one turn; each may stand for several.
 const TUN_READS_PER_TURN: usize = 64;
+
+/// Bytes after which the TUN queue waits for its next turn: about half a millisecond of sealing.
+const TUN_BYTES_PER_TURN: usize = 512 * 1024;
+
+/// Handovers taken in one turn.
+const HANDOVERS_PER_TURN: usize = 64;
 
 /// How old the published status gets.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
 
-/// What others ask of the packet thread.
-pub(crate) enum ShardMessage {
-    /// A message for the core, and when it arrived at this gateway.
-    Command(Command, BootTime),
-    /// The peers, for `wg show`.
-    Peers(oneshot::Sender<Vec<PeerStatus>>),
-    /// Everything that is counted.
-    Sample(oneshot::Sender<Sample>),
-    /// Enough.
-    Stop,
+/// What a packet thread is made of.
+pub(crate) struct Parts {
+    /// Its number, which is its core's.
+    pub(crate) number: usize,
+    pub(crate) equipment: Equipment,
+    pub(crate) conntrack: ConntrackFlusher,
+    pub(crate) wake: Arc<OwnedFd>,
+    pub(crate) inbox: Receiver<ShardMessage>,
+    pub(crate) handovers: Receiver<Handover>,
+    /// The ways to all threads, by number.
+    pub(crate) others: Arc<[Inbox]>,
+    pub(crate) events: mpsc::Sender<ShardEvent>,
+    /// What each thread publishes, by number.
+    pub(crate) status: Arc<watch::Sender<Vec<ShardStatus>>>,
 }
 
-/// Everything that the packet thread counts.
-#[derive(Debug, Clone)]
-pub(crate) struct Sample {
-    pub(crate) core: Counters,
-    pub(crate) udp: UdpCounters,
-    pub(crate) tun: TunCounters,
-    /// Notices dropped because the feed client was behind.
-    pub(crate) notices_dropped: u64,
-    /// Requests to flush connection tracking that found its queue full.
-    pub(crate) flushes_dropped: u64,
-}
-
-/// What a ping says, published every second and after each command.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct ShardStatus {
-    pub(crate) revision: Option<Revision>,
-    pub(crate) authority_until: Option<BootTime>,
-    pub(crate) devices_active: u32,
-    pub(crate) devices_known: u32,
-}
-
-/// What the packet thread tells the feed client.
-#[derive(Debug)]
-pub(crate) enum ShardEvent {
-    /// A revision is in force.
-    Enforced {
-        revision: Revision,
-        /// From the message's arrival to the last reset that left.
-        took: Duration,
-        ended: Vec<EndedDevice>,
-    },
-    /// The session must begin again.
-    ResyncNeeded { held: Option<Revision>, wanted: Revision },
-    /// A snapshot of the past was refused.
-    SnapshotRefused { held: Revision, offered: Revision },
-    /// For the log and for the control plane.
-    Notice(GatewayEvent),
-    /// Traffic pauses.
-    AuthorityLost,
-    /// Traffic resumes.
-    AuthorityRegained,
-}
-
-/// The way to the packet thread.
-#[derive(Clone)]
-pub(crate) struct ShardHandle {
-    messages: SyncSender<ShardMessage>,
-    wake: Arc<OwnedFd>,
-}
-
-/// The packet thread is gone.
-#[derive(Debug)]
-pub(crate) struct ShardGone;
-
-impl ShardHandle {
-    /// Hands a message over, or gives it back when there is no room.
-    fn try_send(&self, message: ShardMessage) -> Result<Option<ShardMessage>, ShardGone> {
-        match self.messages.try_send(message) {
-            Ok(()) => {
-                // EAGAIN means that the counter is full, so the thread is being woken already.
-                let _woken = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
-                Ok(None)
-            }
-            Err(TrySendError::Full(message)) => Ok(Some(message)),
-            Err(TrySendError::Disconnected(_)) => Err(ShardGone),
-        }
-    }
-
-    /// Hands a message over, waiting while there is no room.
-    ///
-    /// # Errors
-    /// [`ShardGone`] when the packet thread ended.
-    pub(crate) async fn send(&self, mut message: ShardMessage) -> Result<(), ShardGone> {
-        while let Some(back) = self.try_send(message)? {
-            message = back;
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        Ok(())
-    }
-
-    /// Asks for the peers.
-    pub(crate) async fn peers(&self) -> Option<Vec<PeerStatus>> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(ShardMessage::Peers(sender)).await.ok()?;
-        receiver.await.ok()
-    }
-
-    /// Asks for the counters.
-    pub(crate) async fn sample(&self) -> Option<Sample> {
-        let (sender, receiver) = oneshot::channel();
-        self.send(ShardMessage::Sample(sender)).await.ok()?;
-        receiver.await.ok()
-    }
-}
-
-/// A packet thread that runs.
-pub(crate) struct RunningShard {
-    pub(crate) handle: ShardHandle,
-    pub(crate) events: mpsc::Receiver<ShardEvent>,
-    pub(crate) status: watch::Receiver<ShardStatus>,
-    /// Resolves when the thread ends: to a message when it ended by itself, to an error when it panicked.
-    pub(crate) ended: oneshot::Receiver<Result<(), String>>,
-    pub(crate) thread: std::thread::JoinHandle<()>,
-}
-
-/// Starts the packet thread.
-///
-/// # Errors
-/// [`GatewayError::Runtime`].
-pub(crate) fn start(
-    gateway: Gateway,
-    sockets: Arc<[UdpSocketBound]>,
-    tun: TunDevice,
-    conntrack: ConntrackFlusher,
-) -> Result<RunningShard, GatewayError> {
-    let failed = |source| GatewayError::Runtime { source };
-    let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-    let wake = Arc::new(eventfd(0, flags).map_err(|error| failed(error.into()))?);
-    let (messages, inbox) = sync_channel(MESSAGES_MAX);
-    let (events_out, events) = mpsc::channel(EVENTS_MAX);
-    let (status_out, status) = watch::channel(ShardStatus::default());
-    let (ended_out, ended) = oneshot::channel();
-    let mut shard = Shard {
-        gateway,
-        train: Train::new(UdpSender::new(Arc::clone(&sockets))),
-        sockets,
-        tun,
-        conntrack,
-        wake: Arc::clone(&wake),
-        inbox,
-        events: events_out,
-        receipts: VecDeque::new(),
-        status: status_out,
-        status_at: BootTime::from_micros(0),
-        buffers: ReadBuffers::new(),
-        receive_counters: UdpCounters::default(),
-        notices_dropped: 0,
-        flushes_dropped: 0,
-    };
-    let run = move || {
-        let result = shard.run();
-        // Nobody waits any more when the gateway is being stopped.
-        let _unheard = ended_out.send(result);
-    };
-    let thread = std::thread::Builder::new().name("packets".to_owned()).spawn(run).map_err(failed)?;
-    Ok(RunningShard { handle: ShardHandle { messages, wake }, events, status, ended, thread })
-}
-
-struct Shard {
+/// A packet thread's state.
+pub(crate) struct Shard {
+    number: usize,
     gateway: Gateway,
     train: Train<UdpSender>,
     sockets: Arc<[UdpSocketBound]>,
-    tun: TunDevice,
+    tun: Coalescer<TunQueue>,
     conntrack: ConntrackFlusher,
     wake: Arc<OwnedFd>,
     inbox: Receiver<ShardMessage>,
+    handovers: Receiver<Handover>,
+    others: Arc<[Inbox]>,
     events: mpsc::Sender<ShardEvent>,
     /// Receipts and other events that must not be lost, while the channel is full.
     receipts: VecDeque<ShardEvent>,
-    status: watch::Sender<ShardStatus>,
+    status: Arc<watch::Sender<Vec<ShardStatus>>>,
     status_at: BootTime,
     buffers: ReadBuffers,
     receive_counters: UdpCounters,
     notices_dropped: u64,
     flushes_dropped: u64,
+    handed_over: u64,
+    handovers_dropped: u64,
+}
+
+/// What `poll` found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ready {
+    /// Messages or handovers.
+    inbox: bool,
+    tun: bool,
+    /// One bit a socket.
+    sockets: u32,
 }
 
 /// Whether the thread goes on.
@@ -228,46 +100,103 @@ enum Go {
 }
 
 impl Shard {
-    fn run(&mut self) -> Result<(), String> {
-        loop {
-            if self.take_messages() == Go::Stop {
-                return Ok(());
-            }
-            self.take_timeout();
-            let more_datagrams = self.read_datagrams();
-            let more_packets = self.read_tunnel();
-            self.deliver(None);
-            self.publish_status(false);
-            self.wait(more_datagrams || more_packets)?;
+    /// Puts a packet thread together.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { number, equipment, conntrack, wake, inbox, handovers, others, events, status } = parts;
+        let Equipment { gateway, sockets, tun } = equipment;
+        let joins_udp = tun.joins_udp();
+        Self {
+            number,
+            gateway,
+            train: Train::new(UdpSender::new(Arc::clone(&sockets))),
+            sockets,
+            tun: Coalescer::new(tun, joins_udp),
+            conntrack,
+            wake,
+            inbox,
+            handovers,
+            others,
+            events,
+            receipts: VecDeque::new(),
+            status,
+            status_at: BootTime::from_micros(0),
+            buffers: ReadBuffers::new(),
+            receive_counters: UdpCounters::default(),
+            notices_dropped: 0,
+            flushes_dropped: 0,
+            handed_over: 0,
+            handovers_dropped: 0,
         }
     }
 
-    /// Sleeps until something is there to do; returns at once when a batch was cut short.
-    fn wait(&mut self, more: bool) -> Result<(), String> {
-        let timeout = if more { Duration::ZERO } else { self.time_to_sleep() };
+    /// Runs until it is asked to stop.
+    ///
+    /// # Errors
+    /// One sentence about why it cannot go on.
+    pub(crate) fn run(&mut self) -> Result<(), String> {
+        loop {
+            let ready = self.wait()?;
+            if ready.inbox && self.take_messages() == Go::Stop {
+                return Ok(());
+            }
+            self.take_timeout();
+            self.read_datagrams(ready.sockets);
+            if ready.tun {
+                self.read_tunnel();
+            }
+            if ready.inbox {
+                self.take_handovers();
+            }
+            self.deliver(None);
+            self.publish_status(false);
+        }
+    }
+
+    /// Sleeps until something is there to do. What a turn left behind is found again at once.
+    fn wait(&mut self) -> Result<Ready, String> {
+        let timeout = self.time_to_sleep();
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
         };
-        let mut waits = Vec::with_capacity(self.sockets.len().saturating_add(2));
-        waits.push(PollFd::new(&self.wake, PollFlags::IN));
-        waits.push(PollFd::new(&self.tun, PollFlags::IN));
-        waits.extend(self.sockets.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
-        match poll(&mut waits, Some(&timeout)) {
+        // On the stack: this runs once a turn, which may be once a packet.
+        let mut waits: [PollFd<'_>; LISTEN_MAX + 2] = std::array::from_fn(|place| match place.checked_sub(2) {
+            Some(socket) => match self.sockets.get(socket) {
+                Some(socket) => PollFd::new(socket, PollFlags::IN),
+                None => PollFd::new(&self.wake, PollFlags::empty()),
+            },
+            None if place == 0 => PollFd::new(&self.wake, PollFlags::IN),
+            None => PollFd::new(self.tun.writer_ref(), PollFlags::IN),
+        });
+        let count = self.sockets.len().saturating_add(2).min(waits.len());
+        match poll(waits.get_mut(..count).unwrap_or_default(), Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => (),
             Err(error) => return Err(format!("cannot wait for packets: {error}")),
         }
-        let ready = |index: usize, flags| waits.get(index).is_some_and(|wait| wait.revents().intersects(flags));
-        let woken = ready(0, PollFlags::IN);
-        let tun_failed = ready(1, PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-        drop(waits);
-        if woken {
+        let mut ready = Ready::default();
+        let mut tun_failed = false;
+        for (place, wait) in waits.iter().take(count).enumerate() {
+            let found = wait.revents();
+            match place.checked_sub(2) {
+                // An error on a socket is read like a datagram, which clears it.
+                Some(socket) if !found.is_empty() => {
+                    ready.sockets |= 1_u32.wrapping_shl(u32::try_from(socket).unwrap_or(0))
+                }
+                Some(_) => {}
+                None if place == 0 => ready.inbox = found.intersects(PollFlags::IN),
+                None => {
+                    ready.tun = found.intersects(PollFlags::IN);
+                    tun_failed = found.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+                }
+            }
+        }
+        if ready.inbox {
             let _count = rustix::io::read(&self.wake, &mut [0_u8; 8]);
         }
-        if tun_failed && self.tun.is_gone() {
+        if tun_failed && self.tun.writer().is_gone() {
             return Err("somebody removed the TUN device".to_owned());
         }
-        Ok(())
+        Ok(ready)
     }
 
     fn time_to_sleep(&self) -> Duration {
@@ -307,41 +236,54 @@ impl Shard {
         }
     }
 
-    /// Says whether a socket may have more.
-    fn read_datagrams(&mut self) -> bool {
-        let mut more = false;
+    fn read_datagrams(&mut self, ready: u32) {
         for (index, socket) in self.sockets.iter().enumerate() {
-            let via = SocketId(u16::try_from(index).unwrap_or(u16::MAX));
-            let mut calls = 0;
-            while calls < UDP_READS_PER_TURN {
+            let index = u16::try_from(index).unwrap_or(u16::MAX);
+            if ready & 1_u32.wrapping_shl(u32::from(index)) == 0 {
+                continue;
+            }
+            for _ in 0..UDP_READS_PER_TURN {
                 let trains = self.buffers.read(socket, &mut self.receive_counters);
-                if trains == 0 {
-                    break;
-                }
                 let now = now();
                 for train in 0..trains {
                     if let Some((from, bytes, stride)) = self.buffers.train(train) {
-                        self.gateway.handle_datagrams(now, from, via, bytes, stride, &mut self.tun);
+                        self.gateway.handle_datagrams(now, from, SocketId(index), bytes, stride, &mut self.tun);
                     }
                 }
-                calls += 1;
+                if trains < READS_PER_CALL {
+                    break;
+                }
             }
-            more |= calls == UDP_READS_PER_TURN;
         }
-        more
+        self.tun.flush();
     }
 
-    /// Says whether the device may have more.
-    fn read_tunnel(&mut self) -> bool {
+    fn read_tunnel(&mut self) {
         let now = now();
         let mut packets = 0;
-        while packets < TUN_READS_PER_TURN {
-            let Some(packet) = self.tun.read() else { break };
-            self.gateway.handle_tunnel_packet(now, packet, &mut self.train);
+        let mut bytes = 0;
+        while packets < TUN_READS_PER_TURN && bytes < TUN_BYTES_PER_TURN {
+            let Some((offload, packet)) = self.tun.writer().read() else { break };
             packets += 1;
+            bytes += packet.len();
+            self.gateway.handle_tunnel_packet(now, offload, packet, &mut self.train);
         }
         self.train.flush();
-        packets == TUN_READS_PER_TURN
+    }
+
+    fn take_handovers(&mut self) {
+        let now = now();
+        for taken in 0..=HANDOVERS_PER_TURN {
+            if taken == HANDOVERS_PER_TURN {
+                // The rest waits for the next turn, which must come at once.
+                let _woken = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+                break;
+            }
+            let Ok(handover) = self.handovers.try_recv() else { break };
+            self.gateway.handle_handover(now, handover, &mut self.tun, &mut self.train);
+        }
+        self.tun.flush();
+        self.train.flush();
     }
 
     /// Sends what the core wants sent, then passes its events on. `arrived` is that of the command just handled.
@@ -350,7 +292,13 @@ impl Shard {
             self.train.sender().send(transmit.to, transmit.via, &transmit.datagram);
         }
         while let Some(packet) = self.gateway.poll_tunnel() {
-            doorward_gateway_core::TunnelSink::packet(&mut self.tun, &packet.packet);
+            self.tun.packet(&packet.packet);
+        }
+        self.tun.flush();
+        while let Some((owner, handover)) = self.gateway.poll_handover() {
+            let given = self.others.get(usize::from(owner)).is_some_and(|inbox| inbox.hand_over(handover));
+            let count = if given { &mut self.handed_over } else { &mut self.handovers_dropped };
+            *count = count.wrapping_add(1);
         }
         while let Some(event) = self.receipts.pop_front() {
             if let Some(back) = self.emit(event) {
@@ -415,11 +363,16 @@ impl Shard {
         }
         let counters = self.gateway.counters();
         self.status_at = now;
-        self.status.send_replace(ShardStatus {
+        let status = ShardStatus {
             revision: self.gateway.revision(),
             authority_until: self.gateway.authority_until(),
             devices_active: u32::try_from(counters.devices_active).unwrap_or(u32::MAX),
             devices_known: u32::try_from(counters.devices_known).unwrap_or(u32::MAX),
+        };
+        self.status.send_modify(|all| {
+            if let Some(own) = all.get_mut(self.number) {
+                *own = status;
+            }
         });
     }
 
@@ -434,9 +387,11 @@ impl Shard {
         Sample {
             core: self.gateway.counters(),
             udp,
-            tun: self.tun.counters,
+            tun: self.tun.writer().counters,
             notices_dropped: self.notices_dropped,
             flushes_dropped: self.flushes_dropped,
+            handovers: self.handed_over,
+            handovers_dropped: self.handovers_dropped,
         }
     }
 }

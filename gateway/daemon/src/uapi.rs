@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
 use crate::error::GatewayError;
-use crate::shard::ShardHandle;
+use crate::shards::ShardHandle;
 
 /// Where every WireGuard implementation puts its sockets, and where `wg` looks.
 const FOLDER: &str = "/var/run/wireguard";

@@ -6,20 +6,20 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorward_gateway_core::SocketId;
+use doorward_gateway_core::{SocketId, TrainSender};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::GatewayError;
-use crate::train::TrainSender;
+use crate::steering::steer;
 
 /// Kernel buffer wanted for each direction of a socket: about 5 ms at 10 Gbit/s.
 const SOCKET_BUFFER_BYTES: usize = 7 * 1024 * 1024;
 
 /// Datagram trains taken by one system call.
-const READS_PER_CALL: usize = 8;
+pub(crate) const READS_PER_CALL: usize = 8;
 
 /// A GRO train is at most one IP packet.
 const READ_BUFFER_BYTES: usize = 65_536;
@@ -46,6 +46,23 @@ pub(crate) struct UdpCounters {
     pub(crate) receive_failed: u64,
 }
 
+impl UdpCounters {
+    /// Adds what another packet thread counted.
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.receive_calls, other.receive_calls),
+            (&mut self.trains_received, other.trains_received),
+            (&mut self.trains_sent, other.trains_sent),
+            (&mut self.send_buffer_full, other.send_buffer_full),
+            (&mut self.send_failed, other.send_failed),
+            (&mut self.trains_split, other.trains_split),
+            (&mut self.receive_failed, other.receive_failed),
+        ] {
+            *sum = sum.wrapping_add(more);
+        }
+    }
+}
+
 /// One bound socket.
 pub(crate) struct UdpSocketBound {
     socket: UdpSocket,
@@ -60,11 +77,34 @@ impl AsFd for UdpSocketBound {
     }
 }
 
-/// Binds every listening address; an IPv6 address is left out with a warning on a host without IPv6.
+/// Binds every listening address once for each of `shards` packet threads, and steers datagrams to the thread whose
+/// peer they name. Each thread's sockets are in the order of the addresses. An IPv6 address is left out with a warning
+/// on a host without IPv6.
 ///
 /// # Errors
 /// [`GatewayError::UdpPortTaken`], [`GatewayError::UdpBind`].
-pub(crate) fn bind_all(listen: &[SocketAddr]) -> Result<Vec<UdpSocketBound>, GatewayError> {
+pub(crate) fn bind_all(listen: &[SocketAddr], shards: u16) -> Result<Vec<Vec<UdpSocketBound>>, GatewayError> {
+    let mut all: Vec<Vec<UdpSocketBound>> = (0..shards.max(1)).map(|_| Vec::new()).collect();
+    if let [only] = all.as_mut_slice() {
+        *only = bind_each(listen, &bind)?;
+        return Ok(all);
+    }
+    // Sharing a port is asked for by each socket, so it would also hide another program of the same user on that port.
+    drop(bind_each(listen, &bind)?);
+    for own in &mut all {
+        *own = bind_each(listen, &|address| open(address, true))?;
+    }
+    // The sockets of a group are numbered in the order in which they were bound, which is that of the threads.
+    for socket in all.first().into_iter().flatten() {
+        steer(&socket.socket, shards).map_err(|source| GatewayError::Runtime { source })?;
+    }
+    Ok(all)
+}
+
+fn bind_each(
+    listen: &[SocketAddr],
+    bind: &dyn Fn(SocketAddr) -> io::Result<UdpSocketBound>,
+) -> Result<Vec<UdpSocketBound>, GatewayError> {
     let mut bound = Vec::with_capacity(listen.len());
     let mut skipped = None;
     for &address in listen {
@@ -92,6 +132,10 @@ fn no_ipv6(error: &io::Error) -> bool {
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocketBound> {
+    open(address, false)
+}
+
+fn open(address: SocketAddr, shares_port: bool) -> io::Result<UdpSocketBound> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM.cloexec(), Some(Protocol::UDP))?;
     if address.is_ipv6() {
         // Each family has its own socket, so that a source address is never an IPv4-mapped one.
@@ -103,6 +147,9 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocketBound> {
     }
     if sockopt::set_socket_send_buffer_size_force(&socket, SOCKET_BUFFER_BYTES).is_err() {
         socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    }
+    if shares_port {
+        socket.set_reuse_port(true)?;
     }
     socket.bind(&address.into())?;
     let socket: UdpSocket = socket.into();
@@ -309,7 +356,7 @@ mod tests {
     fn a_taken_port_is_named() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let error = bind_all(&[address]).map(|_| ()).unwrap_err();
+        let error = bind_all(&[address], 1).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains(&address.port().to_string()), "{error}");
         assert!(matches!(error, GatewayError::UdpPortTaken { .. }));
     }

@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use doorward_model::{
-    Allow, DeviceId, DeviceName, DnsName, Email, GatewayName, PublicKey, ResourceName, TimeLimit, Timestamp,
+    Allow, DeviceId, DeviceName, DnsName, Email, GatewayName, PresharedKey, PublicKey, ResourceName, TimeLimit,
+    Timestamp,
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,10 @@ pub struct DeviceNew {
     /// Its WireGuard public key; the private key stays on the device.
     #[schema(value_type = String)]
     pub public_key: PublicKey,
+    /// A key that both ends share besides (`wg genpsk`), in base64. It is never given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub preshared_key: Option<PresharedKey>,
     /// How long the device is good: a span such as `90d`, or RFC 3339. Absent: until revoked.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "90d")]
@@ -60,6 +65,16 @@ impl FromStr for Routes {
     }
 }
 
+/// `PUT /api/v1/devices/{id}/preshared-key`: it counts from the next handshake on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DevicePresharedKey {
+    /// The key that both ends share from then on, in base64; `null` for none.
+    #[serde(deserialize_with = "Option::deserialize")]
+    #[schema(value_type = Option<String>, required)]
+    pub preshared_key: Option<PresharedKey>,
+}
+
 /// Whether a device may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -87,6 +102,9 @@ pub struct Device {
     /// Its public key.
     #[schema(value_type = String)]
     pub public_key: PublicKey,
+    /// Whether it shares a key with the gateways besides.
+    #[serde(default)]
+    pub has_preshared_key: bool,
     /// Its address inside the tunnel, a /32.
     #[schema(value_type = String)]
     pub address_v4: Ipv4Addr,

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{emails, promised};
 use super::{App, Record, Refusal, allow, allow_read, people, reach, reason, views};
-use crate::api::{ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, EndOutcome, Ended, Routes};
+use crate::api::{
+    ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, Ended, Routes,
+};
 
 /// The tunnel's MTU: what every path carries (RFC 8200 section 5), so that no café's network needs luck.
 const TUNNEL_MTU: u16 = 1280;
@@ -38,7 +40,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
 
 /// Adds a device.
 pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<DeviceAdded, Refusal> {
-    let DeviceNew { email, name, public_key, valid_for, routes, port } = new;
+    let DeviceNew { email, name, public_key, preshared_key, valid_for, routes, port } = new;
     let routes = routes.unwrap_or(app.routes);
     allow(actor, Action::DeviceAdd, &Subject::Person(email.clone()))?;
     let now = app.clock.now();
@@ -51,7 +53,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
         principal: person.id,
         name,
         public_key,
-        preshared_key: None,
+        preshared_key,
         not_after: until.map(micros),
         created_at: now,
     };
@@ -68,10 +70,33 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
         detail: json!({
             "email": person.email, "name": device.name, "public_key": device.public_key, "until": device.not_after, "routes": routes,
             "address_v4": rendered.address_v4, "address_v6": rendered.address_v6,
+            "preshared_key": rendered.has_preshared_key,
         }),
     };
     app.commit(tx, record, Outbox::Devices(vec![device.id])).await?;
     Ok(settled(app, rendered, &reach::granted(&granted, now), gateways, routes))
+}
+
+/// Gives a device another pre-shared key, or none; it counts from the next handshake on. The audit tells that, not the key.
+pub(crate) async fn preshared_key(
+    app: &App,
+    actor: &Actor,
+    id: DeviceId,
+    DevicePresharedKey { preshared_key }: DevicePresharedKey,
+) -> Result<Device, Refusal> {
+    let subject = Subject::Device(id);
+    allow(actor, Action::DevicePresharedKey, &subject)?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let missing = || Refusal::NotFound(format!("no device has the id {id}: `doorward device list` shows all"));
+    tx.device(id).await?.ok_or_else(missing)?;
+    let device = tx.device_preshared_key(id, preshared_key.as_ref()).await?;
+    let person = tx.person(device.principal).await?.ok_or_else(missing)?;
+    let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
+    let detail = json!({ "email": person.email, "name": device.name, "preshared_key": rendered.has_preshared_key });
+    let record = Record { at: now, actor, action: Action::DevicePresharedKey, subject, detail };
+    app.commit(tx, record, Outbox::Devices(vec![id])).await?;
+    Ok(rendered)
 }
 
 /// Revokes a device for good.

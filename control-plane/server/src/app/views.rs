@@ -72,6 +72,7 @@ pub(crate) fn device(
         email: email.clone(),
         name: device.name.clone(),
         public_key: device.public_key,
+        has_preshared_key: device.preshared_key.is_some(),
         address_v4,
         address_v6,
         state: device_state(device.state(now)),

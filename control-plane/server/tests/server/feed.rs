@@ -35,6 +35,40 @@ on_both!(a_snapshot_then_deltas_then_an_echoed_heartbeat, |world: World| async m
     assert_eq!((&found[0]["connected"], &found[0]["devices_active"]), (&json!(true), &json!(1)));
 });
 
+on_both!(a_preshared_key_travels_to_the_gateways_and_to_nobody_else, |world: World| async move {
+    world.furnish().await;
+    let mut gateway = Gateway::local(&world, "main").await;
+    let (one, two) = (public_key(8), public_key(9));
+    let new = json!({
+        "email": "support@shop.example", "name": "phone", "public_key": public_key(2), "preshared_key": one,
+    });
+    let device = world.post("/api/v1/devices", new).await;
+    assert_eq!(device["has_preshared_key"], true);
+    gateway.until(|gateway| gateway.leases.len() == 2).await;
+    let id = device["id"].as_str().unwrap();
+    let shared = |gateway: &Gateway| {
+        let lease = gateway.leases.values().find(|lease| lease.device.to_string() == id).unwrap();
+        lease.preshared_key.as_ref().map(|key| key.expose_base64().to_string())
+    };
+    assert_eq!(shared(&gateway).as_deref(), Some(one.as_str()));
+
+    let path = format!("/api/v1/devices/{id}/preshared-key");
+    for (key, has) in [(json!(two), true), (Value::Null, false)] {
+        let (status, answer) = world.call(Method::PUT, &path, json!({ "preshared_key": key })).await;
+        assert_eq!((status, &answer["has_preshared_key"]), (StatusCode::OK, &json!(has)));
+        gateway.until(|gateway| shared(gateway).as_deref() == key.as_str()).await;
+    }
+    let said = [world.get("/api/v1/devices").await, world.get("/api/v1/audit/tail?lines=100").await];
+    assert!(said.iter().all(|said| ![&one, &two].iter().any(|key| said.to_string().contains(*key))));
+    assert!(said[1].to_string().contains("device.preshared_key"), "the change is on record: {}", said[1]);
+    // A body that forgets to say it changes nothing, and a device that ended gets none.
+    let (status, _) = world.call(Method::PUT, &path, json!({})).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    world.post(&format!("/api/v1/devices/{id}/revoke"), Value::Null).await;
+    let (status, _) = world.call(Method::PUT, &path, json!({ "preshared_key": two })).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+});
+
 on_both!(offboarding_returns_with_the_gateways_milliseconds, |world: World| async move {
     let device = world.furnish().await;
     let obedient = Gateway::local(&world, "main").await.obedient();

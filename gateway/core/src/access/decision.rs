@@ -22,7 +22,7 @@ pub(crate) struct Standing {
 ///
 /// # Errors
 /// Why not.
-pub(crate) fn may_pass(device: &Device, standing: Standing, now: Now) -> Result<(), DenyReason> {
+pub(crate) fn may_pass<T>(device: &Device<T>, standing: Standing, now: Now) -> Result<(), DenyReason> {
     if !standing.authority {
         return Err(DenyReason::AuthorityLost);
     }
@@ -50,8 +50,8 @@ pub(crate) struct Surroundings<'a> {
 ///
 /// # Errors
 /// Why there is none.
-pub(crate) fn rule_for<'a>(
-    device: &'a Device,
+pub(crate) fn rule_for<'a, T>(
+    device: &'a Device<T>,
     surroundings: Surroundings<'_>,
     (protocol, destination, port): (Protocol, IpAddr, u16),
     now: Now,

@@ -38,6 +38,15 @@ pub(crate) struct Leased {
 }
 
 impl Leased {
+    /// Says whether an inner address is this device's. The plan of a message sees to it that no two devices share one,
+    /// so this is the whole longest-prefix lookup (see [`super::routes`]).
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => v4 == self.address_v4,
+            IpAddr::V6(v6) => v6 == self.address_v6,
+        }
+    }
+
     pub(crate) fn addresses(&self) -> [IpAddr; 2] {
         [IpAddr::V4(self.address_v4), IpAddr::V6(self.address_v6)]
     }
@@ -54,30 +63,32 @@ impl Leased {
 }
 
 /// A device and its surroundings.
-pub(crate) struct Device {
+pub(crate) struct Device<T> {
     pub(crate) leased: Leased,
     /// Passes during a lockdown.
     pub(crate) exempt: bool,
     /// Made when a handshake asks for it: 11 KB.
-    pub(crate) peer: Option<Box<Peer>>,
+    pub(crate) peer: Option<Box<Peer<T>>>,
     /// When a packet of it was forwarded last, either way.
     pub(crate) last_forwarded: Option<BootTime>,
     /// Handshakes it may ask for.
     pub(crate) handshakes: Bucket,
     /// Refusals it is told about.
     pub(crate) refusals: Bucket,
+    /// The place of the flow that its last packet belonged to: most packets belong to the same one.
+    pub(crate) recent_flow: u32,
 }
 
 /// Every device, by place, id, key and address.
-pub(crate) struct DeviceTable {
-    slots: Vec<Option<Box<Device>>>,
+pub(crate) struct DeviceTable<T> {
+    slots: Vec<Option<Box<Device<T>>>>,
     free: Vec<u32>,
     by_id: Map<DeviceId, u32>,
     by_key: Map<PublicKey, u32>,
     routes: Routes,
 }
 
-impl DeviceTable {
+impl<T> DeviceTable<T> {
     pub(crate) fn new(seed: &Seed) -> Self {
         Self { slots: Vec::new(), free: Vec::new(), by_id: seed.map(), by_key: seed.map(), routes: Routes::new(seed) }
     }
@@ -86,7 +97,7 @@ impl DeviceTable {
         self.by_id.len()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Device)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Device<T>)> {
         (0_u32..).zip(&self.slots).filter_map(|(at, slot)| Some((at, slot.as_deref()?)))
     }
 
@@ -94,11 +105,11 @@ impl DeviceTable {
         self.iter().map(|(at, _)| at).collect()
     }
 
-    pub(crate) fn get(&self, at: u32) -> Option<&Device> {
+    pub(crate) fn get(&self, at: u32) -> Option<&Device<T>> {
         self.slots.get(usize::try_from(at).ok()?)?.as_deref()
     }
 
-    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Device> {
+    pub(crate) fn get_mut(&mut self, at: u32) -> Option<&mut Device<T>> {
         self.slots.get_mut(usize::try_from(at).ok()?)?.as_deref_mut()
     }
 
@@ -147,6 +158,7 @@ impl DeviceTable {
             last_forwarded: None,
             handshakes: Bucket::default(),
             refusals: Bucket::default(),
+            recent_flow: u32::MAX,
         });
         let at = match self.free.pop() {
             Some(at) => at,
@@ -162,7 +174,7 @@ impl DeviceTable {
     }
 
     /// Removes a device; its tunnel and keys go with it.
-    pub(crate) fn remove(&mut self, at: u32) -> Option<Box<Device>> {
+    pub(crate) fn remove(&mut self, at: u32) -> Option<Box<Device<T>>> {
         self.unroute(at);
         let device = self.slots.get_mut(usize::try_from(at).ok()?)?.take()?;
         self.by_id.remove(&device.leased.id);

@@ -1,14 +1,15 @@
 //! What the feed says against what is held: which leases can be taken, and whether one shrank.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use doorward_model::{DeviceId, Lease, PublicKey, Target, TunnelNetwork};
 
 use super::deadlines::{EndMemory, Subject};
 use super::device::{DeviceTable, Leased, Rule};
-use crate::Now;
 use crate::clock::{Arrival, Instants, Window};
 use crate::hash::Seed;
+use crate::{Now, Share};
 
 /// Why a lease is denied although the feed lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) take: Vec<Lease>,
+    /// Leases that other cores own: device, key, core.
+    pub(crate) elsewhere: Vec<(DeviceId, PublicKey, u16)>,
     pub(crate) refused: Vec<(Lease, Refusal)>,
     /// Held devices that contradict a lease of the message and are not in it: they are denied as well.
     pub(crate) contradicted: Vec<u32>,
@@ -61,17 +64,19 @@ fn claims(lease: &Lease) -> [Claim; 4] {
 }
 
 /// What a plan is made against.
-pub(crate) struct Grounds<'a> {
+pub(crate) struct Grounds<'a, T> {
     pub(crate) seed: &'a Seed,
     pub(crate) network: &'a TunnelNetwork,
-    pub(crate) devices: &'a DeviceTable,
+    /// Which devices this core owns; contradictions are looked for among all.
+    pub(crate) share: Share,
+    pub(crate) devices: &'a DeviceTable<T>,
     pub(crate) devices_max: usize,
     pub(crate) is_own_key: &'a dyn Fn(&PublicKey) -> bool,
 }
 
-impl Grounds<'_> {
+impl<T> Grounds<'_, T> {
     /// Sorts leases into those that can be taken and those that are denied. `whole`: they are all there are.
-    pub(crate) fn plan(&self, leases: Vec<Lease>, whole: bool) -> Plan {
+    pub(crate) fn plan(&self, leases: Vec<Cow<'_, Lease>>, whole: bool) -> Plan {
         let mut claimed = self.seed.map();
         let mut changed = self.seed.set();
         changed.extend(leases.iter().map(|lease| lease.device));
@@ -102,12 +107,16 @@ impl Grounds<'_> {
         let mut room = if whole { self.devices_max } else { self.devices_max.saturating_sub(self.devices.len()) };
         for (lease, refusal) in leases.into_iter().zip(refusals) {
             let is_new = whole || self.devices.by_id(lease.device).is_none();
+            let owner = self.share.owner(self.network, IpAddr::V4(lease.address_v4));
             match refusal {
-                Some(refusal) => plan.refused.push((lease, refusal)),
-                None if is_new && room == 0 => plan.refused.push((lease, Refusal::TooMany)),
+                Some(refusal) => plan.refused.push((lease.into_owned(), refusal)),
+                None if owner != self.share.index() => {
+                    plan.elsewhere.push((lease.device, lease.public_key, owner));
+                }
+                None if is_new && room == 0 => plan.refused.push((lease.into_owned(), Refusal::TooMany)),
                 None => {
                     room = room.saturating_sub(usize::from(is_new));
-                    plan.take.push(lease);
+                    plan.take.push(lease.into_owned());
                 }
             }
         }

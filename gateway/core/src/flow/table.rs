@@ -56,6 +56,11 @@ impl FlowTable {
         }
     }
 
+    /// Takes at most that many flows.
+    pub(crate) fn limit_to(&mut self, flows_max: usize) {
+        self.flows_max = flows_max.max(1);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_key.len()
     }
@@ -73,6 +78,11 @@ impl FlowTable {
     pub(crate) fn find(&self, key: &FlowKey, now: Now) -> Option<u32> {
         let at = *self.by_key.get(key)?;
         self.get(at).filter(|flow| !flow.is_idle(now)).map(|_| at)
+    }
+
+    /// Says whether the flow at a place has that key and has not been idle for too long: a guess, checked.
+    pub(crate) fn is_at(&self, at: u32, key: &FlowKey, now: Now) -> bool {
+        self.get(at).is_some_and(|flow| flow.key == *key && !flow.is_idle(now))
     }
 
     pub(crate) fn get(&self, at: u32) -> Option<&Flow> {
@@ -122,13 +132,13 @@ impl FlowTable {
         Some(at)
     }
 
-    /// Accounts a packet that passes.
-    pub(crate) fn note(&mut self, at: u32, packet: &Packet<'_>, direction: Direction, now: Now) {
+    /// Accounts a packet that passes and stands for `parts`.
+    pub(crate) fn note(&mut self, at: u32, packet: &Packet<'_>, parts: u64, direction: Direction, now: Now) {
         let Some(flow) = self.get_mut(at) else { return };
         flow.last_used = now.boot;
         let from_device = direction == Direction::FromDevice;
         let traffic = if from_device { &mut flow.up } else { &mut flow.down };
-        traffic.packets = traffic.packets.wrapping_add(1);
+        traffic.packets = traffic.packets.wrapping_add(parts);
         traffic.bytes = traffic.bytes.wrapping_add(u64::try_from(packet.bytes.len()).unwrap_or(0));
         if let Body::Tcp(segment) = &packet.body {
             flow.connection.note(segment, from_device);

@@ -1,11 +1,13 @@
 //! Commands: what the feed says becomes what is enforced, before the call returns.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease, Lockdown,
-    Protocol, Revision, Snapshot, Tombstone,
+    Protocol, PublicKey, Revision, Snapshot, Tombstone,
 };
 
 use super::Gateway;
@@ -16,6 +18,7 @@ use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
 use crate::clock::Arrival;
 use crate::flow::Flow;
+use crate::wireguard::noise::Noise;
 use crate::{BootTime, ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, Now};
 
 /// What one message ends.
@@ -33,8 +36,8 @@ impl Ending {
     }
 }
 
-impl Gateway {
-    pub(super) fn snapshot(&mut self, now: Now, snapshot: Snapshot) {
+impl<N: Noise> Gateway<N> {
+    pub(super) fn snapshot(&mut self, now: Now, mut snapshot: Arc<Snapshot>) {
         let offered = snapshot.revision;
         if let Some(held) = self.revision.filter(|held| offered < *held) {
             self.outbox.event(Event::SnapshotRefused { held, offered });
@@ -43,10 +46,15 @@ impl Gateway {
         }
         let mut ending = Ending::default();
         let arrival = Arrival { boot: now.boot, sent_at: snapshot.sent_at };
-        for tombstone in snapshot.tombstones {
-            self.tombstones.write(tombstone);
+        for tombstone in &snapshot.tombstones {
+            self.tombstones.write(tombstone.clone());
         }
-        let plan = self.plan(snapshot.leases, true);
+        self.keys_elsewhere.clear();
+        // The only core need not copy what it takes.
+        let plan = match Arc::get_mut(&mut snapshot).map(|snapshot| std::mem::take(&mut snapshot.leases)) {
+            Some(leases) => self.plan(leases.into_iter().map(Cow::Owned).collect(), true),
+            None => self.plan(snapshot.leases.iter().map(Cow::Borrowed).collect(), true),
+        };
         let mut listed = self.seed.set();
         listed.extend(plan.take.iter().map(|lease| lease.device));
         for at in self.devices.places() {
@@ -54,7 +62,7 @@ impl Gateway {
                 self.end_device(now, at, EndReason::NotListed, &mut ending);
             }
         }
-        self.set_lockdown(now, snapshot.lockdown, snapshot.lockdown_exempt, &mut ending);
+        self.set_lockdown(now, snapshot.lockdown, snapshot.lockdown_exempt.clone(), &mut ending);
         self.carry_out(now, plan, arrival, &mut ending);
         self.enforced(now, offered, ending);
     }
@@ -82,7 +90,7 @@ impl Gateway {
             self.outbox.event(Event::ResyncNeeded { held: self.revision, wanted: delta.revision });
             return;
         }
-        let plan = self.plan(leases, false);
+        let plan = self.plan(leases.into_iter().map(Cow::Owned).collect(), false);
         self.carry_out(now, plan, Arrival { boot: now.boot, sent_at: delta.sent_at }, &mut ending);
         self.enforced(now, delta.revision, ending);
     }
@@ -121,13 +129,14 @@ impl Gateway {
         self.flush_conntrack(flush);
     }
 
-    fn plan(&self, leases: Vec<Lease>, whole: bool) -> Plan {
+    fn plan(&self, leases: Vec<Cow<'_, Lease>>, whole: bool) -> Plan {
         let grounds = Grounds {
             seed: &self.seed,
             network: &self.network,
+            share: self.share,
             devices: &self.devices,
             devices_max: self.limits.devices_max,
-            is_own_key: &|key| self.identity.is_own(key),
+            is_own_key: &|key| self.noise.is_own(key),
         };
         grounds.plan(leases, whole)
     }
@@ -147,21 +156,27 @@ impl Gateway {
     fn carry_out(&mut self, now: Now, plan: Plan, arrival: Arrival, ending: &mut Ending) {
         for (lease, refusal) in plan.refused {
             let kind = GatewayEventKind::Denied;
-            self.say((Some(lease.device), kind, u8::MAX), now, |at, count| GatewayEvent {
-                at,
-                kind,
-                device: Some(lease.device),
-                message: format!("the lease of {} ({}) {}", lease.email, lease.device_name, refusal.text()),
-                email: Some(lease.email.clone()),
-                source: None,
-                count,
-            });
+            self.keys_elsewhere.remove(&lease.public_key);
+            if self.share.owner(&self.network, IpAddr::V4(lease.address_v4)) == self.share.index() {
+                self.say((Some(lease.device), kind, u8::MAX), now, |at, count| GatewayEvent {
+                    at,
+                    kind,
+                    device: Some(lease.device),
+                    message: format!("the lease of {} ({}) {}", lease.email, lease.device_name, refusal.text()),
+                    email: Some(lease.email.clone()),
+                    source: None,
+                    count,
+                });
+            }
             if let Some(at) = self.devices.by_id(lease.device) {
                 self.end_device(now, at, EndReason::NotListed, ending);
             }
         }
         for at in plan.contradicted {
             self.end_device(now, at, EndReason::NotListed, ending);
+        }
+        for (device, key, owner) in plan.elsewhere {
+            self.note_elsewhere(now, (device, key, owner), ending);
         }
         // Ends first, with the sessions that are there; then all old keys and addresses go before a new one comes,
         // because two devices may have traded them.
@@ -241,9 +256,33 @@ impl Gateway {
         }
     }
 
+    /// Another core has this device. Whoever held it lets it go, and core 0 remembers where to send its initiations.
+    fn note_elsewhere(&mut self, now: Now, (device, key, owner): (DeviceId, PublicKey, u16), ending: &mut Ending) {
+        if let Some(at) = self.devices.by_id(device) {
+            self.end_device(now, at, EndReason::NotListed, ending);
+        }
+        self.tombstones.forget(&key);
+        if self.share.index() != 0 {
+            return;
+        }
+        if self.keys_elsewhere.len() >= self.limits.devices_max.saturating_mul(2) {
+            // Keys that were replaced pile up here; a snapshot begins anew.
+            self.keys_elsewhere.clear();
+            self.outbox.event(Event::ResyncNeeded { held: self.revision, wanted: self.revision.unwrap_or_default() });
+        }
+        let other = self.keys_elsewhere.insert(key, (device, owner)).is_some_and(|(other, _)| other != device);
+        if other || self.devices.by_key(&key).is_some() {
+            // Two devices with one key: neither gets in, as where one core sees both.
+            self.keys_elsewhere.remove(&key);
+        }
+    }
+
     fn remove(&mut self, now: Now, device: DeviceId, tombstone: Tombstone, ending: &mut Ending) {
         if let Some(at) = self.devices.by_id(device) {
             self.end_device(now, at, tombstone.reason, ending);
+        }
+        if self.keys_elsewhere.get(&tombstone.public_key).is_some_and(|(held, _)| *held == device) {
+            self.keys_elsewhere.remove(&tombstone.public_key);
         }
         if self.devices.by_key(&tombstone.public_key).is_none() {
             self.tombstones.write(tombstone);

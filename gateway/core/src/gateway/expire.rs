@@ -4,9 +4,10 @@ use doorward_model::GatewayEventKind;
 
 use super::Gateway;
 use crate::access::decision;
+use crate::wireguard::noise::Noise;
 use crate::{ConntrackEntry, Now};
 
-impl Gateway {
+impl<N: Noise> Gateway<N> {
     /// Sets when a device is looked at next.
     pub(super) fn schedule(&mut self, at: u32, now: Now) {
         if let Some(device) = self.devices.get(at) {

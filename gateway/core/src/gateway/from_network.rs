@@ -13,9 +13,9 @@ use crate::packet::parse::{Body, Packet, parse};
 use crate::wireguard::admission::Admitted;
 use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
+use crate::wireguard::noise::{Noise, Opened, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::wireguard::tunnel::{Opened, Tunnel as _};
-use crate::{Now, SocketId, Transmit, TunnelSink};
+use crate::{Handover, Now, SocketId, Transmit, TunnelSink};
 
 /// Handshakes answered for one device.
 const PER_PEER: Rate = Rate { per_second: 50, burst: 50 };
@@ -31,9 +31,15 @@ struct Dead {
     why: String,
 }
 
-impl Gateway {
+impl<N: Noise> Gateway<N> {
     pub(super) fn datagram(&mut self, now: Now, origin: Origin, datagram: &[u8], out: &mut impl TunnelSink) {
-        let result = match classify(datagram) {
+        let message = classify(datagram);
+        if let Some(owner) = message.and_then(Message::receiver).map(|receiver| self.share.issuer(receiver.tunnel()))
+            && owner != self.share.index()
+        {
+            return self.hand_over(owner, origin, datagram);
+        }
+        let result = match message {
             Some(Message::Data { receiver, counter }) => self.data(now, origin, (receiver, counter), datagram, out),
             Some(Message::Initiation) => self.initiation(now, origin, datagram),
             Some(Message::Response { receiver }) => self.response(now, origin, receiver, datagram),
@@ -128,10 +134,10 @@ impl Gateway {
     }
 
     fn admit_from_device(&mut self, now: Now, at: u32, packet: &Packet<'_>) -> Result<(), DenyReason> {
-        if self.devices.by_address(packet.source) != Some(at) {
+        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
+        if !device.leased.has_address(packet.source) {
             return Err(DenyReason::SpoofedSource);
         }
-        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
         decision::may_pass(device, self.standing(now), now)?;
         if let Body::Error(quoted) = &packet.body {
             // About a packet that went to this device, to the one who sent it.
@@ -141,7 +147,10 @@ impl Gateway {
         }
         let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
         if let Some(flow) = self.live_flow(now, at, &key) {
-            self.flows.note(flow, packet, Direction::FromDevice, now);
+            if let Some(device) = self.devices.get_mut(at) {
+                device.recent_flow = flow;
+            }
+            self.flows.note(flow, packet, 1, Direction::FromDevice, now);
             return Ok(());
         }
         let asked = match packet.body {
@@ -153,20 +162,21 @@ impl Gateway {
         let surroundings = Surroundings { network: &self.network, own: &self.own };
         let rule = decision::rule_for(device, surroundings, asked, now)?;
         let flow = self.flows.open(key, at, rule.grant, rule.window, now).ok_or(DenyReason::FlowTableFull)?;
-        self.flows.note(flow, packet, Direction::FromDevice, now);
+        self.flows.note(flow, packet, 1, Direction::FromDevice, now);
         Ok(())
     }
 
     /// Finds a flow of that device whose rule holds at this moment.
     pub(super) fn live_flow(&self, now: Now, at: u32, key: &FlowKey) -> Option<u32> {
-        let place = self.flows.find(key, now)?;
+        let recent = self.devices.get(at)?.recent_flow;
+        let place = if self.flows.is_at(recent, key, now) { recent } else { self.flows.find(key, now)? };
         let flow = self.flows.get(place)?;
         (flow.device == at && flow.window.holds(now)).then_some(place)
     }
 
     /// Front checks of a handshake message; sends the cookie reply where one is due.
     fn admit_handshake(&mut self, now: Now, (from, via): Origin, datagram: &[u8]) -> Result<(), DropReason> {
-        match self.admission.admit(&self.identity, now.boot, from, datagram) {
+        match self.admission.admit(&self.noise, now.boot, from, datagram) {
             Admitted::Yes => Ok(()),
             Admitted::No(reason) => Err(reason),
             Admitted::Cookie(datagram) => {
@@ -179,14 +189,44 @@ impl Gateway {
 
     fn initiation(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
         self.admit_handshake(now, origin, datagram)?;
-        let key = self.identity.claimed_key(datagram).ok_or(DropReason::Crypto)?;
-        let Some(at) = self.devices.by_key(&key) else { return Err(self.unknown_key(now, origin, &key, datagram)) };
+        let key = self.noise.claimed_key(datagram).ok_or(DropReason::Crypto)?;
+        if self.devices.by_key(&key).is_none()
+            && let Some((_, owner)) = self.keys_elsewhere.get(&key).copied()
+        {
+            let (from, via) = origin;
+            let datagram = datagram.try_into().map_err(|_| DropReason::NotWireGuard)?;
+            let handover = Handover::Initiation { key, from, via, datagram };
+            self.outbox.hand_over(owner, handover, &mut self.tally);
+            return Ok(());
+        }
+        if self.devices.by_key(&key).is_none() && self.share.index() != 0 {
+            // It came along with the data of another; core 0 knows who has which key.
+            self.hand_over(0, origin, datagram);
+            return Ok(());
+        }
+        self.knocked(now, origin, &key, datagram)
+    }
+
+    fn hand_over(&mut self, owner: u16, (from, via): Origin, datagram: &[u8]) {
+        let handover = Handover::Datagram { from, via, datagram: datagram.to_vec() };
+        self.outbox.hand_over(owner, handover, &mut self.tally);
+    }
+
+    /// Answers an initiation that was admitted, by the key that it claims.
+    pub(super) fn knocked(
+        &mut self,
+        now: Now,
+        origin: Origin,
+        key: &PublicKey,
+        datagram: &[u8],
+    ) -> Result<(), DropReason> {
+        let Some(at) = self.devices.by_key(key) else { return Err(self.unknown_key(now, origin, key, datagram)) };
         let device = self.devices.get_mut(at).ok_or(DropReason::UnknownKey)?;
         if !device.leased.window.holds(now) {
             let why = if device.leased.window.over(now) { "its time is over" } else { "its time has not begun" };
             let leased = &device.leased;
             let (device, email, name) = (leased.id, leased.email.clone(), leased.name.clone());
-            return Err(self.knock(now, origin, &key, datagram, Dead { device, email, name, why: why.to_owned() }));
+            return Err(self.knock(now, origin, key, datagram, Dead { device, email, name, why: why.to_owned() }));
         }
         if !device.handshakes.take(now.boot, PER_PEER) {
             return Err(DropReason::RateLimited);
@@ -229,7 +269,7 @@ impl Gateway {
             }
         }
         let index = self.indices.claim(&mut self.seed, at, now.boot).ok_or(DropReason::QueueFull)?;
-        let mut tunnel = self.identity.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
+        let mut tunnel = self.noise.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
         let Some(reply) = response(&mut tunnel, from, datagram) else {
             self.indices.abandon(index);
             return Err(DropReason::Crypto);
@@ -261,7 +301,7 @@ impl Gateway {
 
     /// A key that ended tried a handshake. It is named, once it has shown that it is that key; nothing is answered.
     fn knock(&mut self, now: Now, (from, _): Origin, key: &PublicKey, datagram: &[u8], dead: Dead) -> DropReason {
-        if self.identity.is_authentic(key, from.ip(), datagram) {
+        if self.noise.is_authentic(key, from.ip(), datagram) {
             let kind = GatewayEventKind::RevokedKeyKnocked;
             self.say((Some(dead.device), kind, 0), now, |at, count| GatewayEvent {
                 at,
@@ -322,11 +362,7 @@ impl Gateway {
 }
 
 /// Returns a tunnel's response to an initiation; `None` for a replay or a wrong key.
-fn response(
-    tunnel: &mut crate::wireguard::tunnel::NoiseTunnel,
-    from: SocketAddr,
-    datagram: &[u8],
-) -> Option<[u8; RESPONSE_LEN]> {
+fn response(tunnel: &mut impl Tunnel, from: SocketAddr, datagram: &[u8]) -> Option<[u8; RESPONSE_LEN]> {
     match tunnel.open(from.ip(), datagram, &mut [0; INITIATION_LEN]) {
         Opened::Reply(reply) => reply.try_into().ok(),
         Opened::Packet(_) | Opened::Nothing | Opened::Refused => None,

@@ -14,13 +14,14 @@ use crate::packet::icmp;
 use crate::packet::parse::{Body, Packet};
 use crate::packet::reset::Reset;
 use crate::wireguard::bucket::Rate;
+use crate::wireguard::noise::Noise;
 use crate::wireguard::peer::sealed_len;
 use crate::{Now, Transmit};
 
 /// Refusals a device is told about: enough for a person, nothing for a flood.
 const REFUSALS: Rate = Rate { per_second: 10, burst: 10 };
 
-impl Gateway {
+impl<N: Noise> Gateway<N> {
     /// Says something, unless the same was said a moment ago.
     pub(super) fn say(&mut self, subject: Subject, now: Now, event: impl FnOnce(Timestamp, u64) -> GatewayEvent) {
         if let Some(count) = self.notices.admit(subject, now) {

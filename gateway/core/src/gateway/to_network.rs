@@ -2,31 +2,53 @@
 
 use super::Gateway;
 use crate::access::decision;
+use crate::batch::Offload;
+use crate::batch::split::Split;
 use crate::clock::Window;
 use crate::counters::{DenyReason, DropReason};
 use crate::flow::{Direction, FlowKey};
 use crate::outbox::Urgency;
 use crate::packet::parse::{Body, Packet, parse};
 use crate::wireguard::message::INITIATION_LEN;
+use crate::wireguard::noise::{Noise, Ticked, Tunnel as _};
 use crate::wireguard::peer::sealed_len;
-use crate::wireguard::tunnel::{Ticked, Tunnel as _};
-use crate::{DatagramSink, Now, Transmit};
+use crate::{DatagramSink, Handover, Now, Transmit};
 
 /// Longest inner packet taken: what fits into a UDP datagram with WireGuard's overhead and padding.
 const PACKET_LEN_MAX: usize = 65_000;
 
-impl Gateway {
-    pub(super) fn tunnel_packet(&mut self, now: Now, inner: &[u8], out: &mut impl DatagramSink) {
-        let admitted = parse(inner).and_then(|packet| Ok((packet, self.admit_to_device(now, &packet)?)));
+impl<N: Noise> Gateway<N> {
+    pub(super) fn tunnel_packet(&mut self, now: Now, offload: Offload, inner: &mut [u8], out: &mut impl DatagramSink) {
+        if self.share.of() > 1
+            && let Ok(packet) = parse(inner)
+        {
+            let owner = self.share.owner(&self.network, packet.destination);
+            if owner != self.share.index() {
+                let handover = Handover::TunnelPacket { offload, packet: inner.to_vec() };
+                return self.outbox.hand_over(owner, handover, &mut self.tally);
+            }
+        }
+        self.own_tunnel_packet(now, offload, inner, out);
+    }
+
+    /// Decides on a packet whose device this core owns, if any does.
+    pub(super) fn own_tunnel_packet(
+        &mut self,
+        now: Now,
+        offload: Offload,
+        inner: &mut [u8],
+        out: &mut impl DatagramSink,
+    ) {
+        // Before the decision, because it finishes the checksum and the packet is only read afterwards.
+        let Some(split) = Split::new(offload, inner) else { return self.tally.drop(DropReason::Uncuttable) };
+        let admitted = parse(inner).and_then(|packet| {
+            let len = packet.bytes.len();
+            Ok((len, self.admit_to_device(now, &packet, split.count())?))
+        });
         match admitted {
-            Ok((packet, (at, window))) => {
-                if let Some(device) = self.devices.get_mut(at) {
-                    device.last_forwarded = Some(now.boot);
-                }
-                let sums = &mut self.tally.sums;
-                sums.packets_down = sums.packets_down.wrapping_add(1);
-                sums.bytes_down = sums.bytes_down.wrapping_add(u64::try_from(packet.bytes.len()).unwrap_or(0));
-                if let Err(reason) = self.seal_into(now, at, packet.bytes, window, out) {
+            Ok((len, (at, window))) => {
+                let packet = inner.get_mut(..len).unwrap_or_default();
+                if let Err(reason) = self.seal_segments(now, at, (split, packet), window, out) {
                     self.tally.drop(reason);
                 }
             }
@@ -34,8 +56,32 @@ impl Gateway {
         }
     }
 
+    /// Cuts what is to be cut and seals each segment.
+    fn seal_segments(
+        &mut self,
+        now: Now,
+        at: u32,
+        (mut split, packet): (Split, &mut [u8]),
+        window: Window,
+        out: &mut impl DatagramSink,
+    ) -> Result<(), DropReason> {
+        if split.longest() > PACKET_LEN_MAX {
+            return Err(DropReason::TooLarge);
+        }
+        if let Some(device) = self.devices.get_mut(at) {
+            device.last_forwarded = Some(now.boot);
+        }
+        let sums = &mut self.tally.sums;
+        sums.packets_down = sums.packets_down.wrapping_add(split.count());
+        sums.bytes_down = sums.bytes_down.wrapping_add(u64::try_from(packet.len()).unwrap_or(0));
+        while let Some(segment) = split.next(packet) {
+            self.seal_into(now, at, packet.get(segment).unwrap_or_default(), window, out)?;
+        }
+        Ok(())
+    }
+
     /// Decides on a packet to a device: only what belongs to a flow that the device opened.
-    fn admit_to_device(&mut self, now: Now, packet: &Packet<'_>) -> Result<(u32, Window), DenyReason> {
+    fn admit_to_device(&mut self, now: Now, packet: &Packet<'_>, parts: u64) -> Result<(u32, Window), DenyReason> {
         let at = self.devices.by_address(packet.destination).ok_or(DenyReason::NoDevice)?;
         let device = self.devices.get(at).ok_or(DenyReason::NoDevice)?;
         decision::may_pass(device, self.standing(now), now)?;
@@ -49,7 +95,7 @@ impl Gateway {
             Body::Tcp(_) | Body::Udp { .. } | Body::EchoRequest { .. } | Body::EchoReply { .. } => {
                 let key = FlowKey::of(packet, Direction::ToDevice).ok_or(DenyReason::NoFlow)?;
                 let place = self.live_flow(now, at, &key).ok_or(DenyReason::NoFlow)?;
-                self.flows.note(place, packet, Direction::ToDevice, now);
+                self.flows.note(place, packet, parts, Direction::ToDevice, now);
                 place
             }
         };
@@ -66,9 +112,6 @@ impl Gateway {
         window: Window,
         out: &mut impl DatagramSink,
     ) -> Result<(), DropReason> {
-        if packet.len() > PACKET_LEN_MAX {
-            return Err(DropReason::TooLarge);
-        }
         let peer =
             self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()).ok_or(DropReason::Unreachable)?;
         if let Some((to, via)) = peer.endpoint().filter(|_| peer.may_send(now)) {
@@ -116,7 +159,7 @@ impl Gateway {
         if peer.preshared_key_is_old {
             let leased = &device.leased;
             let Some(index) = self.indices.claim(&mut self.seed, at, now.boot) else { return };
-            let tunnel = self.identity.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
+            let tunnel = self.noise.tunnel(&leased.public_key, leased.preshared_key.as_ref(), index);
             let old = peer.replace_tunnel(tunnel, index);
             self.indices.release(old, now.boot);
         } else if !is_live {

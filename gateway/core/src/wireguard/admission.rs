@@ -6,7 +6,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bucket::{Bucket, Rate};
-use super::tunnel::{Identity, Proof};
+use super::neighbourhood::Neighbourhoods;
+use super::noise::{Noise, Proof};
 use crate::BootTime;
 use crate::counters::DropReason;
 use crate::hash::{Map, Seed};
@@ -36,17 +37,19 @@ pub(crate) struct Admission {
     all: Bucket,
     rate: Rate,
     sources: Map<u128, Source>,
+    shares: Neighbourhoods,
 }
 
 impl Admission {
     pub(crate) fn new(seed: &Seed, per_second: u32) -> Self {
         let per_second = per_second.max(1);
-        Self { all: Bucket::default(), rate: Rate { per_second, burst: per_second }, sources: seed.map() }
+        let rate = Rate { per_second, burst: per_second };
+        Self { all: Bucket::default(), rate, sources: seed.map(), shares: Neighbourhoods::new(seed) }
     }
 
     /// Decides on a handshake initiation or response.
-    pub(crate) fn admit(&mut self, identity: &Identity, now: BootTime, from: SocketAddr, datagram: &[u8]) -> Admitted {
-        if !identity.mac_is_right(datagram) {
+    pub(crate) fn admit(&mut self, noise: &impl Noise, now: BootTime, from: SocketAddr, datagram: &[u8]) -> Admitted {
+        if !noise.mac_is_right(datagram) {
             return Admitted::No(DropReason::Mac);
         }
         if self.sources.len() >= SOURCES_MAX {
@@ -58,11 +61,12 @@ impl Admission {
         let room = self.sources.len() < SOURCES_MAX || self.sources.contains_key(&place);
         if room {
             let source = self.sources.entry(place).or_default();
-            if source.unproven.take(now, PER_SOURCE) && self.all.take(now, self.rate) {
+            let fair = source.unproven.take(now, PER_SOURCE) && self.shares.take(from.ip(), now, self.rate);
+            if fair && self.all.take(now, self.rate) {
                 return Admitted::Yes;
             }
         }
-        match identity.prove(from.ip(), datagram) {
+        match noise.prove(from, datagram) {
             Proof::Proven if !room => Admitted::Yes,
             Proof::Proven => {
                 let proven = &mut self.sources.entry(place).or_default().proven;

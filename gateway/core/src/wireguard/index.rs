@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use crate::BootTime;
+use crate::Share;
 use crate::hash::{Map, Seed};
 
 /// How long an index rests: three times `REJECT_AFTER_TIME`, after which no key of its sessions exists anywhere.
@@ -18,11 +19,17 @@ pub(crate) struct IndexTable {
     /// The device's place, or `None` while the index rests.
     owners: Map<u32, Option<u32>>,
     resting: VecDeque<(BootTime, u32)>,
+    share: Share,
 }
 
 impl IndexTable {
     pub(crate) fn new(seed: &Seed) -> Self {
-        Self { owners: seed.map(), resting: VecDeque::new() }
+        Self { owners: seed.map(), resting: VecDeque::new(), share: Share::WHOLE }
+    }
+
+    /// Gives out the indices of one core alone.
+    pub(crate) fn limit_to(&mut self, share: Share) {
+        self.share = share;
     }
 
     /// Gives the device an index; `None` when no free one was found.
@@ -32,7 +39,7 @@ impl IndexTable {
             self.owners.remove(&index);
         }
         for _ in 0..DRAWS_MAX {
-            let index = u32::try_from(seed.draw() & 0x00ff_ffff).unwrap_or(0);
+            let index = self.share.brand(u32::try_from(seed.draw() & 0x00ff_ffff).unwrap_or(0));
             if let Entry::Vacant(free) = self.owners.entry(index) {
                 free.insert(Some(device));
                 return Some(index);

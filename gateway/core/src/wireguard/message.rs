@@ -1,13 +1,13 @@
 //! The four messages, told apart by type and length (WireGuard whitepaper, section 5.4).
 
 /// Handshake initiation, section 5.4.2.
-pub(crate) const INITIATION_LEN: usize = 148;
+pub const INITIATION_LEN: usize = 148;
 /// Handshake response, section 5.4.3.
-pub(crate) const RESPONSE_LEN: usize = 92;
+pub const RESPONSE_LEN: usize = 92;
 /// Cookie reply, section 5.4.7.
-pub(crate) const COOKIE_REPLY_LEN: usize = 64;
+pub const COOKIE_REPLY_LEN: usize = 64;
 /// Transport data without its payload, section 5.4.6: header 16, tag 16. A keepalive is just this.
-pub(crate) const DATA_OVERHEAD: usize = 32;
+pub const DATA_OVERHEAD: usize = 32;
 /// First message counter that is refused: `REJECT_AFTER_MESSAGES`, 2^64 − 2^13 − 1 (section 6.1). boringtun does not check it.
 pub(crate) const COUNTER_END: u64 = u64::MAX - (1 << 13);
 
@@ -18,6 +18,18 @@ pub(crate) enum Message {
     Response { receiver: Receiver },
     CookieReply { receiver: Receiver },
     Data { receiver: Receiver, counter: u64 },
+}
+
+impl Message {
+    /// Returns whom it is addressed to; an initiation names nobody.
+    pub(crate) fn receiver(self) -> Option<Receiver> {
+        match self {
+            Self::Initiation => None,
+            Self::Response { receiver } | Self::CookieReply { receiver } | Self::Data { receiver, .. } => {
+                Some(receiver)
+            }
+        }
+    }
 }
 
 /// A receiver index as this gateway gave it out: 24 bits name the tunnel, 8 bits the session.

@@ -4,6 +4,8 @@ pub(crate) mod admission;
 pub(crate) mod bucket;
 pub(crate) mod index;
 pub(crate) mod message;
+pub(crate) mod neighbourhood;
+pub mod noise;
 pub(crate) mod peer;
 pub(crate) mod tombstones;
 pub(crate) mod tunnel;

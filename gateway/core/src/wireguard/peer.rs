@@ -7,7 +7,7 @@ use std::time::Duration;
 use doorward_model::Timestamp;
 
 use super::message::{DATA_OVERHEAD, Receiver};
-use super::tunnel::{NoiseTunnel, Sealed, Tunnel as _};
+use super::noise::{Sealed, Tunnel};
 use crate::clock::Window;
 use crate::{BootTime, Now, SocketId};
 
@@ -66,8 +66,8 @@ pub(crate) struct Heard {
 }
 
 /// A tunnel and its surroundings.
-pub(crate) struct Peer {
-    pub(crate) tunnel: NoiseTunnel,
+pub(crate) struct Peer<T> {
+    pub(crate) tunnel: T,
     /// The 24 bits that name it in receiver indices.
     pub(crate) index: u32,
     sessions: [Option<Session>; SESSIONS],
@@ -86,8 +86,8 @@ pub(crate) struct Peer {
     tx_bytes: u64,
 }
 
-impl Peer {
-    pub(crate) fn new(tunnel: NoiseTunnel, index: u32) -> Self {
+impl<T: Tunnel> Peer<T> {
+    pub(crate) fn new(tunnel: T, index: u32) -> Self {
         Self {
             tunnel,
             index,
@@ -106,7 +106,7 @@ impl Peer {
     }
 
     /// Puts another tunnel in place, with no sessions; endpoint and counts stay. Returns the index of the old one.
-    pub(crate) fn replace_tunnel(&mut self, tunnel: NoiseTunnel, index: u32) -> u32 {
+    pub(crate) fn replace_tunnel(&mut self, tunnel: T, index: u32) -> u32 {
         let old = std::mem::replace(&mut self.index, index);
         self.tunnel = tunnel;
         self.sessions = [None; SESSIONS];
@@ -176,6 +176,13 @@ impl Peer {
 
     /// Notes authenticated transport data or a keepalive from an endpoint.
     pub(crate) fn hear(&mut self, receiver: Receiver, from: SocketAddr, via: SocketId, now: Now) -> Heard {
+        // The next packet of a session from where the last one came: nothing to note.
+        if receiver.0 == self.current
+            && self.endpoint == Some((from, via))
+            && self.session(receiver.0).is_some_and(|session| session.confirmed)
+        {
+            return Heard { moved: Moved::No, connected: false };
+        }
         let was_active = self.is_active(now);
         let mut connected = false;
         if let Some(session) = self.sessions.get_mut(place(receiver.0)).and_then(Option::as_mut)

@@ -4,7 +4,7 @@
 //! rate limiter twice and gives `Done` for a keepalive and a cookie alike. Here it gets checked buffers, a limiter that
 //! never limits, no queue to fill, and its answers become plain values.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use boringtun::noise::handshake::parse_handshake_anon;
@@ -13,56 +13,12 @@ use boringtun::noise::{Packet, Tunn, TunnResult};
 use doorward_model::{PresharedKey, PublicKey};
 use x25519_dalek::StaticSecret;
 
-use super::message::{COOKIE_REPLY_LEN, DATA_OVERHEAD, INITIATION_LEN};
+use super::noise::{COOKIE_REPLY_LEN, DATA_OVERHEAD, INITIATION_LEN, Noise, Opened, Proof, Sealed, Ticked, Tunnel};
 
-/// What opening a datagram gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Opened<'a> {
-    /// An inner packet.
-    Packet(&'a [u8]),
-    /// A keepalive, or a cookie that was taken in.
-    Nothing,
-    /// A handshake message, or the keepalive that confirms one, to send back.
-    Reply(&'a [u8]),
-    /// Wrong key, replay, or no such session.
-    Refused,
-}
+/// One device's tunnel as boringtun keeps it.
+pub struct BoringtunTunnel(Tunn);
 
-/// What sealing a packet gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Sealed {
-    /// A transport message of that length.
-    Data(usize),
-    /// There is no session after all.
-    NoSession,
-}
-
-/// What a tunnel's timers gave.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ticked<'a> {
-    /// A keepalive or an initiation to send.
-    Send(&'a [u8]),
-    Nothing,
-    /// All sessions are gone, and nobody is trying.
-    Expired,
-}
-
-/// One device's Noise state and transport keys. A plain stand-in may take its place in a simulation.
-pub(crate) trait Tunnel {
-    /// Opens any message from the network. `into` is at least as long as the datagram and [`INITIATION_LEN`].
-    fn open<'b>(&mut self, source: IpAddr, datagram: &[u8], into: &'b mut [u8]) -> Opened<'b>;
-    /// Seals a packet; `into` is [`DATA_OVERHEAD`] longer than it.
-    fn seal(&mut self, packet: &[u8], into: &mut [u8]) -> Sealed;
-    /// Writes an initiation; the caller knows whether one is under way already.
-    fn initiate<'b>(&mut self, into: &'b mut [u8; INITIATION_LEN]) -> Option<&'b [u8]>;
-    /// Runs the timers; due every 250 ms while the tunnel lives, and before a handshake after a silence.
-    fn tick<'b>(&mut self, into: &'b mut [u8; INITIATION_LEN]) -> Ticked<'b>;
-}
-
-/// The tunnel that WireGuard speaks.
-pub(crate) struct NoiseTunnel(Tunn);
-
-impl Tunnel for NoiseTunnel {
+impl Tunnel for BoringtunTunnel {
     fn open<'b>(&mut self, source: IpAddr, datagram: &[u8], into: &'b mut [u8]) -> Opened<'b> {
         // An empty datagram asks boringtun for its own queue, and a short buffer makes it panic.
         if datagram.is_empty() || into.len() < datagram.len().max(INITIATION_LEN) {
@@ -111,17 +67,8 @@ impl Tunnel for NoiseTunnel {
     }
 }
 
-/// Whether a sender proved its address.
-#[derive(Debug)]
-pub(crate) enum Proof {
-    Proven,
-    /// It did not; this asks it to.
-    Cookie(Vec<u8>),
-    Refused,
-}
-
-/// The gateway's own key, and what follows from it.
-pub(crate) struct Identity {
+/// WireGuard's Noise by boringtun, with the gateway's own key: what a [`Gateway`](crate::Gateway) runs by default.
+pub struct Boringtun {
     secret: StaticSecret,
     public: x25519_dalek::PublicKey,
     /// Checks mac1 and never limits; tunnels share it, because a limiter that counts would count twice.
@@ -130,8 +77,10 @@ pub(crate) struct Identity {
     cookies: RateLimiter,
 }
 
-impl Identity {
-    pub(crate) fn new(secret: StaticSecret) -> Self {
+impl Boringtun {
+    /// Takes the gateway's private key.
+    #[must_use]
+    pub fn new(secret: StaticSecret) -> Self {
         let public = x25519_dalek::PublicKey::from(&secret);
         Self {
             secret,
@@ -140,15 +89,17 @@ impl Identity {
             cookies: RateLimiter::new(&public, 0),
         }
     }
+}
 
-    /// Says whether this is the gateway's own public key.
-    pub(crate) fn is_own(&self, key: &PublicKey) -> bool {
+impl Noise for Boringtun {
+    type Tunnel = BoringtunTunnel;
+
+    fn is_own(&self, key: &PublicKey) -> bool {
         key.as_bytes() == self.public.as_bytes()
     }
 
-    /// Makes a tunnel; `index` has 24 bits.
-    pub(crate) fn tunnel(&self, key: &PublicKey, preshared_key: Option<&PresharedKey>, index: u32) -> NoiseTunnel {
-        NoiseTunnel(Tunn::new(
+    fn tunnel(&self, key: &PublicKey, preshared_key: Option<&PresharedKey>, index: u32) -> BoringtunTunnel {
+        BoringtunTunnel(Tunn::new(
             self.secret.clone(),
             x25519_dalek::PublicKey::from(*key.as_bytes()),
             preshared_key.map(|key| *key.expose_secret()),
@@ -158,31 +109,22 @@ impl Identity {
         ))
     }
 
-    /// Checks mac1 of a handshake message.
-    pub(crate) fn mac_is_right(&self, datagram: &[u8]) -> bool {
+    fn mac_is_right(&self, datagram: &[u8]) -> bool {
         self.macs.verify_packet(None, datagram, &mut []).is_ok()
     }
 
-    /// Checks mac2 of a handshake message, or writes a cookie reply.
-    pub(crate) fn prove(&self, source: IpAddr, datagram: &[u8]) -> Proof {
+    fn prove(&self, source: SocketAddr, datagram: &[u8]) -> Proof {
         let mut reply = [0; COOKIE_REPLY_LEN];
-        match self.cookies.verify_packet(Some(source), datagram, &mut reply) {
+        match self.cookies.verify_packet(Some(source.ip()), datagram, &mut reply) {
             Ok(_) => Proof::Proven,
             Err(TunnResult::WriteToNetwork(cookie)) => Proof::Cookie(cookie.to_vec()),
             Err(_) => Proof::Refused,
         }
     }
 
-    /// Reads the sender's public key out of an initiation. It is a claim, not yet a proof.
-    pub(crate) fn claimed_key(&self, datagram: &[u8]) -> Option<PublicKey> {
+    fn claimed_key(&self, datagram: &[u8]) -> Option<PublicKey> {
         let Ok(Packet::HandshakeInit(initiation)) = Tunn::parse_incoming_packet(datagram) else { return None };
         let half = parse_handshake_anon(&self.secret, &self.public, &initiation).ok()?;
         PublicKey::from_bytes(half.peer_static_public).ok()
-    }
-
-    /// Says whether the sender of an initiation has the private key it claims: a tunnel that is thrown away answers it.
-    pub(crate) fn is_authentic(&self, key: &PublicKey, source: IpAddr, datagram: &[u8]) -> bool {
-        let mut reply = [0; INITIATION_LEN];
-        matches!(self.tunnel(key, None, 0).open(source, datagram, &mut reply), Opened::Reply(_))
     }
 }

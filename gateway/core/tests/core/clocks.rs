@@ -171,7 +171,7 @@ fn what_a_snapshot_says_to_be_over_is_over() {
     world.leases[0].rules[0].validity.not_after = world.wall_in(-1);
     world.revision += 1;
     let snapshot = Snapshot { sent_at: world.wall_in(0), ..world.snapshot_of(world.revision) };
-    world.command(Command::Snapshot(snapshot));
+    world.command(Command::Snapshot(snapshot.into()));
     world.heartbeat();
     assert!(world.up(&mut client, &udp((&v4(1), 1), (DB, 53), b"")).is_empty());
 }

@@ -51,7 +51,7 @@ fn an_older_snapshot_is_refused_loudly() {
     assert!(!world.reaches_db(&mut client));
     world.leases = vec![lease(1)];
     let old = world.snapshot_of(world.revision - 1);
-    world.command(Command::Snapshot(old));
+    world.command(Command::Snapshot(old.into()));
     assert!(world.events.iter().any(|event| matches!(event, Event::SnapshotRefused { .. })));
     assert_eq!(resyncs(&world), 1);
     assert!(!world.connect(&mut client), "a restored backup re-opened what ended");
@@ -62,7 +62,7 @@ fn the_same_snapshot_again_changes_nothing() {
     let (mut world, [mut client]) = World::connected();
     assert!(world.reaches_db(&mut client));
     let same = world.snapshot_of(world.revision);
-    world.command(Command::Snapshot(same));
+    world.command(Command::Snapshot(same.into()));
     assert!(world.enforced().ended.is_empty());
     assert_eq!(world.gateway.flows().count(), 1);
     assert!(world.reaches_db(&mut client));

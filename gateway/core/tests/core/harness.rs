@@ -6,7 +6,7 @@ use std::time::Duration;
 use boringtun::noise::{Tunn, TunnResult};
 use doorward_gateway_core::{
     BootTime, Command, ConntrackEntry, CoreConfig, Counters, DatagramSink, DenyReason, DropReason, Enforced, Event,
-    Gateway, Limits, Now, SocketId, TunnelSink,
+    Gateway, Limits, Now, Offload, Share, SocketId, TunnelSink,
 };
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, GatewayEvent, GrantId, Heartbeat, Interval, Lease, Lockdown, PrincipalId,
@@ -91,7 +91,7 @@ pub(crate) fn tombstone(number: u8, reason: EndReason) -> Tombstone {
 }
 
 #[derive(Default)]
-struct Packets(Vec<Vec<u8>>);
+pub(crate) struct Packets(pub(crate) Vec<Vec<u8>>);
 
 impl TunnelSink for Packets {
     fn packet(&mut self, packet: &[u8]) {
@@ -100,10 +100,10 @@ impl TunnelSink for Packets {
 }
 
 #[derive(Default)]
-struct Train {
+pub(crate) struct Train {
     room: Vec<u8>,
     to: Option<(SocketAddr, SocketId)>,
-    sent: Vec<(SocketAddr, Vec<u8>)>,
+    pub(crate) sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl DatagramSink for Train {
@@ -133,6 +133,15 @@ impl World {
     }
 
     pub(crate) fn with(limits: Limits) -> Self {
+        Self::made_with(limits, Share::WHOLE)
+    }
+
+    /// One of several cores.
+    pub(crate) fn with_share(share: Share) -> Self {
+        Self::made_with(Limits::default(), share)
+    }
+
+    fn made_with(limits: Limits, share: Share) -> Self {
         let config = CoreConfig {
             secret: secret(200),
             network: TunnelNetwork::default(),
@@ -140,7 +149,7 @@ impl World {
             limits,
             seed: [9; 32],
         };
-        let (gateway, events) = (Gateway::new(config), Vec::new());
+        let (gateway, events) = (Gateway::new(config).with_share(share), Vec::new());
         Self { gateway, boot: 5_000_000_000, wall: 1_800_000_000_000_000, events, revision: 0, leases: Vec::new() }
     }
 
@@ -212,7 +221,7 @@ impl World {
     pub(crate) fn snapshot(&mut self) {
         self.revision += 1;
         let snapshot = self.snapshot_of(self.revision);
-        self.command(Command::Snapshot(snapshot));
+        self.command(Command::Snapshot(snapshot.into()));
     }
 
     pub(crate) fn delta(&mut self, changes: Vec<Change>) {
@@ -276,7 +285,7 @@ impl World {
 
     pub(crate) fn down_sealed(&mut self, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Train::default();
-        self.gateway.handle_tunnel_packet(self.now(), packet, &mut out);
+        self.gateway.handle_tunnel_packet(self.now(), Offload::NONE, &mut packet.to_vec(), &mut out);
         self.take_events();
         out.sent
     }

@@ -9,4 +9,5 @@ mod clocks;
 mod feed;
 mod passing;
 mod revocation;
+mod shares;
 mod tunnels;

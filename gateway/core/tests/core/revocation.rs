@@ -236,7 +236,7 @@ fn tombstones_of_a_snapshot_are_recognised() {
     let mut snapshot = world.snapshot_of(1);
     snapshot.tombstones = vec![tombstone(7, EndReason::ContractEnded)];
     world.revision = 1;
-    world.command(doorward_gateway_core::Command::Snapshot(snapshot));
+    world.command(doorward_gateway_core::Command::Snapshot(snapshot.into()));
     assert!(!world.connect(&mut Client::new(7)));
     assert!(world.notices().iter().any(|notice| notice.message.contains("contract ended")));
     world.leases = vec![lease(7)];

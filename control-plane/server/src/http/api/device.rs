@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Refusals;
-use crate::api::{Device, DeviceAdded, DeviceNew, EndOutcome, EndRequest};
+use crate::api::{Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, EndRequest};
 use crate::app::{Answer, App, Caller, devices};
 use crate::http::{ApiJson, ApiPath, ApiQuery};
 
@@ -42,6 +42,18 @@ pub(crate) async fn add(
     ApiJson(new): ApiJson<DeviceNew>,
 ) -> Answer<DeviceAdded, StatusCode> {
     devices::add(&app, &caller.0, new).await.map(|device| (StatusCode::CREATED, axum::Json(device)))
+}
+
+/// Gives a device another pre-shared key, or none.
+#[utoipa::path(put, path = "/api/v1/devices/{id}/preshared-key", tag = "devices", params(("id" = uuid::Uuid, Path)),
+    request_body = DevicePresharedKey, responses((status = 200, body = Device), Refusals))]
+pub(crate) async fn preshared_key(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(id): ApiPath<DeviceId>,
+    ApiJson(key): ApiJson<DevicePresharedKey>,
+) -> Answer<Device> {
+    devices::preshared_key(&app, &caller.0, id, key).await.map(axum::Json)
 }
 
 /// Revokes a device for good, and waits for the gateways.

@@ -56,6 +56,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(grant::list, grant::add))
         .routes(routes!(grant::revoke))
         .routes(routes!(device::list, device::add))
+        .routes(routes!(device::preshared_key))
         .routes(routes!(device::revoke))
         .routes(routes!(lockdown::status, lockdown::set))
         .routes(routes!(audit::page))

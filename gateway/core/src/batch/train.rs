@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use doorward_gateway_core::{DatagramSink, SocketId};
+use crate::{DatagramSink, SocketId};
 
 /// Segments of one UDP_SEGMENT send at most (UDP_MAX_SEGMENTS in linux/udp.h is 64 on the oldest kernels that have it).
 const SEGMENTS_MAX: usize = 64;
@@ -14,16 +14,16 @@ const SEGMENTS_MAX: usize = 64;
 const TRAIN_BYTES_MAX: usize = 65_000;
 
 /// The longest single datagram: a TUN packet of the largest MTU with WireGuard's 32 bytes and padding.
-pub(crate) const DATAGRAM_BYTES_MAX: usize = 65_507;
+pub const DATAGRAM_LEN_MAX: usize = 65_507;
 
 /// Where trains leave.
-pub(crate) trait TrainSender {
+pub trait TrainSender {
     /// Sends `contents` as datagrams of `segment` bytes each, the last one perhaps shorter. Errors are counted inside.
     fn send_train(&mut self, to: SocketAddr, via: SocketId, contents: &[u8], segment: usize);
 }
 
 /// The train that is being put together, and the sender it will leave by.
-pub(crate) struct Train<S> {
+pub struct Train<S> {
     sender: S,
     buffer: Box<[u8]>,
     /// Bytes of the train that are sealed.
@@ -39,13 +39,14 @@ pub(crate) struct Train<S> {
 
 impl<S: TrainSender> Train<S> {
     /// Makes an empty train.
-    pub(crate) fn new(sender: S) -> Self {
-        let buffer = vec![0; TRAIN_BYTES_MAX.saturating_add(DATAGRAM_BYTES_MAX)].into_boxed_slice();
+    #[must_use]
+    pub fn new(sender: S) -> Self {
+        let buffer = vec![0; TRAIN_BYTES_MAX.saturating_add(DATAGRAM_LEN_MAX)].into_boxed_slice();
         Self { sender, buffer, used: 0, segments: 0, segment: 0, closed: false, destination: None }
     }
 
     /// Sends what is open.
-    pub(crate) fn flush(&mut self) {
+    pub fn flush(&mut self) {
         if let (Some((to, via)), Some(contents)) = (self.destination, self.buffer.get(..self.used))
             && !contents.is_empty()
         {
@@ -58,7 +59,7 @@ impl<S: TrainSender> Train<S> {
     }
 
     /// Returns the sender, for datagrams that go out alone.
-    pub(crate) fn sender(&mut self) -> &mut S {
+    pub fn sender(&mut self) -> &mut S {
         &mut self.sender
     }
 
@@ -74,7 +75,7 @@ impl<S: TrainSender> Train<S> {
 
 impl<S: TrainSender> DatagramSink for Train<S> {
     fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]> {
-        if len > DATAGRAM_BYTES_MAX {
+        if len > DATAGRAM_LEN_MAX {
             return None;
         }
         if !self.takes(to, via, len) {
@@ -185,6 +186,6 @@ mod tests {
         train.reserve(A.parse().unwrap(), SocketId(0), 100).unwrap();
         train.flush();
         assert!(train.sender.0.is_empty());
-        assert!(train.reserve(A.parse().unwrap(), SocketId(0), DATAGRAM_BYTES_MAX + 1).is_none());
+        assert!(train.reserve(A.parse().unwrap(), SocketId(0), DATAGRAM_LEN_MAX + 1).is_none());
     }
 }
