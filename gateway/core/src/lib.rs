@@ -9,6 +9,7 @@
 //! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses.
 //! - [`Gateway::handle_handover`]: what another core of the same gateway gave up by [`Gateway::poll_handover`].
+//! - [`Gateway::handle_quiet`]: while no packet waits, when [`Gateway::poll_quiet`] has come.
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
 //! # Outputs

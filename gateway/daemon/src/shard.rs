@@ -92,6 +92,13 @@ struct Ready {
     sockets: u32,
 }
 
+impl Ready {
+    /// Says whether no packet and no message waits.
+    fn is_quiet(self) -> bool {
+        !self.inbox && !self.tun && self.sockets == 0
+    }
+}
+
 /// Whether the thread goes on.
 #[derive(PartialEq, Eq)]
 enum Go {
@@ -146,6 +153,9 @@ impl Shard {
             }
             if ready.inbox {
                 self.take_handovers();
+            }
+            if ready.is_quiet() && self.gateway.poll_quiet().is_some() {
+                self.gateway.handle_quiet(now());
             }
             self.deliver(None);
             self.publish_status(false);
@@ -204,6 +214,9 @@ impl Shard {
         let until_status = self.status_at.after(STATUS_EVERY).since(now);
         let until_timeout = self.gateway.poll_timeout().map_or(STATUS_EVERY, |at| at.since(now));
         // Rounded up, so that the timer is due when the thread wakes.
+        if let Some(at) = self.gateway.poll_quiet() {
+            return at.since(now).min(until_status).min(until_timeout);
+        }
         until_status.min(until_timeout).saturating_add(Duration::from_micros(1))
     }
 

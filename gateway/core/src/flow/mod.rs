@@ -178,6 +178,12 @@ struct Traffic {
 }
 
 impl Flow {
+    /// Lets it go on under a grant; says whether its validity is another one than before.
+    pub(crate) fn move_to(&mut self, grant: GrantId, window: Window) -> bool {
+        self.grant = grant;
+        std::mem::replace(&mut self.window, window) != window
+    }
+
     /// How long it may stay unused.
     fn idle_max(&self) -> Duration {
         match self.key.protocol() {
