@@ -134,7 +134,7 @@ impl TunnelNetwork {
         self.hosts().saturating_sub(3).saturating_sub(self.service_slots())
     }
 
-    /// Returns how many service addresses there are: a sixteenth of the IPv4 prefix, 4,096 at most, none below a /28.
+    /// Returns how many service addresses there are: a sixteenth of the IPv4 prefix less one, 4,095 at most, none below a /27.
     #[must_use]
     pub fn service_slots(&self) -> u32 {
         let share = self.hosts() / SERVICE_SHARE;

@@ -11,10 +11,13 @@
 
 mod ends;
 mod failures;
+mod floods;
 mod harness;
+mod interop;
 mod lockdown;
 mod memory;
 mod operation;
+mod pitfalls;
 mod postgres;
 mod reach;
 mod refusals;
@@ -23,3 +26,5 @@ mod roaming;
 mod starts;
 mod stops;
 mod threads;
+mod wifi;
+mod wireguard;

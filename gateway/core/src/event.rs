@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use doorward_model::{DnsName, EndedDevice, GatewayEvent, Protocol, Revision};
 
-use crate::{BootTime, SocketId};
+use crate::{BootTime, Via};
 
 /// Devices listed in one [`Enforced`] at most, as a receipt carries them.
 pub const ENDED_DEVICES_MAX: usize = 1_000;
@@ -81,7 +81,7 @@ pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
     /// On which socket.
-    pub via: SocketId,
+    pub via: Via,
     /// The whole datagram.
     pub datagram: Vec<u8>,
 }

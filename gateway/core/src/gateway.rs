@@ -30,9 +30,10 @@ use crate::wireguard::index::IndexTable;
 use crate::wireguard::noise::Noise;
 use crate::wireguard::tombstones::Tombstones;
 use crate::wireguard::tunnel::Boringtun;
+use crate::wireguard::waiting::WaitingRoom;
 use crate::{
     BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
-    PeerStatus, Share, SocketId, Transmit, TunnelPacket, TunnelSink,
+    PeerStatus, Share, Transmit, TunnelPacket, TunnelSink, Via,
 };
 
 /// How often timers of live tunnels run.
@@ -67,6 +68,7 @@ pub struct Gateway<N: Noise = Boringtun> {
     tombstones: Tombstones,
 
     admission: Admission,
+    waiting: WaitingRoom,
     indices: IndexTable,
     /// Devices whose tunnel has timers to run.
     live: Set<u32>,
@@ -117,6 +119,7 @@ impl<N: Noise> Gateway<N> {
             deadlines: Deadlines::default(),
             tombstones: Tombstones::new(&seed, limits.tombstones_max),
             admission: Admission::new(&seed, limits.handshakes_per_second),
+            waiting: WaitingRoom::new(&seed),
             indices: IndexTable::new(&seed),
             live: seed.set(),
             flows: FlowTable::new(&seed, &limits),
@@ -146,7 +149,7 @@ impl<N: Noise> Gateway<N> {
         &mut self,
         now: Now,
         from: SocketAddr,
-        via: SocketId,
+        via: Via,
         buffer: &[u8],
         stride: usize,
         out: &mut impl TunnelSink,
@@ -200,13 +203,27 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
+    /// Does one thing that can wait, such as a handshake that is not urgent; call it while no packet waits. Says
+    /// whether it did anything.
+    pub fn handle_quiet(&mut self, now: Now) -> bool {
+        let now = self.observe(now);
+        self.answer_waiting(now)
+    }
+
+    /// Returns when [`Gateway::handle_quiet`] has something to do; `None` when nothing waits.
+    #[must_use]
+    pub fn poll_quiet(&self) -> Option<BootTime> {
+        self.waiting.next_at(self.last?.boot)
+    }
+
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.observe(now);
         self.run_deadlines(now);
         if self.tick_at <= now.boot {
             self.tick(now);
-            self.tick_at = now.boot.after(if self.live.is_empty() { TICK_IDLE } else { TICK_LIVE });
+            self.tick_at =
+                now.boot.after(if self.live.is_empty() && self.waiting.is_empty() { TICK_IDLE } else { TICK_LIVE });
         }
     }
 
@@ -233,7 +250,8 @@ impl<N: Noise> Gateway<N> {
     /// Returns when to call [`Gateway::handle_timeout`]; `None` when nothing is due before the next input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootTime> {
-        let busy = !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty();
+        let busy =
+            !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty() || !self.waiting.is_empty();
         let tick = busy.then_some(self.tick_at);
         let deadline = self.last.and_then(|last| self.deadlines.next(last));
         [tick, deadline, self.authority.until()].into_iter().flatten().min()

@@ -9,6 +9,7 @@
 //! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
 //! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses, what names resolved to.
 //! - [`Gateway::handle_handover`]: what another core of the same gateway gave up by [`Gateway::poll_handover`].
+//! - [`Gateway::handle_quiet`]: while no packet waits, when [`Gateway::poll_quiet`] has come.
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
 //!
 //! # Outputs
@@ -70,7 +71,7 @@ pub use batch::{
 };
 pub use clock::{BootTime, Now};
 pub use command::{Command, ResourceAsked};
-pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
+pub use config::{CoreConfig, CoreSettings, Limits, Via};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
@@ -91,7 +92,7 @@ pub trait TunnelSink {
 /// Lends room for outer datagrams, so that they are sealed straight into what the shell sends.
 pub trait DatagramSink {
     /// Lends exactly `len` bytes for a datagram to `to` on socket `via`; `None` drops the packet, which is counted.
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]>;
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]>;
     /// Takes the first `len` bytes of the room lent last. Without it, that room holds nothing.
     fn commit(&mut self, len: usize);
 }

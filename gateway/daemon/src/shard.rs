@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, SocketId, Train, TunnelSink as _};
+use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, Train, TunnelSink as _, Via};
 use doorward_model::DnsName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{mpsc, watch};
@@ -97,6 +97,13 @@ struct Ready {
     sockets: u32,
 }
 
+impl Ready {
+    /// Says whether no packet and no message waits.
+    fn is_quiet(self) -> bool {
+        !self.inbox && !self.tun && self.sockets == 0
+    }
+}
+
 /// Whether the thread goes on.
 #[derive(PartialEq, Eq)]
 enum Go {
@@ -152,6 +159,9 @@ impl Shard {
             }
             if ready.inbox {
                 self.take_handovers();
+            }
+            if ready.is_quiet() && self.gateway.poll_quiet().is_some() {
+                self.gateway.handle_quiet(now());
             }
             self.deliver(None);
             self.publish_status(false);
@@ -210,6 +220,9 @@ impl Shard {
         let until_status = self.status_at.after(STATUS_EVERY).since(now);
         let until_timeout = self.gateway.poll_timeout().map_or(STATUS_EVERY, |at| at.since(now));
         // Rounded up, so that the timer is due when the thread wakes.
+        if let Some(at) = self.gateway.poll_quiet() {
+            return at.since(now).min(until_status).min(until_timeout);
+        }
         until_status.min(until_timeout).saturating_add(Duration::from_micros(1))
     }
 
@@ -262,8 +275,9 @@ impl Shard {
                 let trains = self.buffers.read(socket, &mut self.receive_counters);
                 let now = now();
                 for train in 0..trains {
-                    if let Some((from, bytes, stride)) = self.buffers.train(train) {
-                        self.gateway.handle_datagrams(now, from, SocketId(index), bytes, stride, &mut self.tun);
+                    if let Some((from, local, bytes, stride)) = self.buffers.train(train) {
+                        let via = Via { socket: index, local };
+                        self.gateway.handle_datagrams(now, from, via, bytes, stride, &mut self.tun);
                     }
                 }
                 if trains < READS_PER_CALL {

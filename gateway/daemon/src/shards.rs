@@ -268,7 +268,7 @@ pub(crate) struct RunningShards {
 /// What one packet thread works with.
 pub(crate) struct Equipment {
     pub(crate) gateway: Gateway,
-    /// Their places in the list are their [`doorward_gateway_core::SocketId`]s, for all threads alike.
+    /// Their places in the list are their [`doorward_gateway_core::Via`]s, for all threads alike.
     pub(crate) sockets: Arc<[UdpSocketBound]>,
     pub(crate) tun: TunQueue,
 }

@@ -41,6 +41,15 @@ pub(crate) struct Leased {
 }
 
 impl Leased {
+    /// Says whether an inner address is this device's. The plan of a message sees to it that no two devices share one,
+    /// so this is the whole longest-prefix lookup (see [`super::routes`]).
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => v4 == self.address_v4,
+            IpAddr::V6(v6) => v6 == self.address_v6,
+        }
+    }
+
     /// Names the resource that has a service address, as far as this device knows of it, granted at this moment or not.
     pub(crate) fn resource_at(&self, address: IpAddr) -> Option<&ResourceName> {
         let is_there = |rule: &&Rule| rule.service.is_some_and(|service| service.is(address));
@@ -75,6 +84,8 @@ pub(crate) struct Device<T> {
     pub(crate) handshakes: Bucket,
     /// Refusals it is told about.
     pub(crate) refusals: Bucket,
+    /// The place of the flow that its last packet belonged to: most packets belong to the same one.
+    pub(crate) recent_flow: u32,
 }
 
 /// Every device, by place, id, key and address.
@@ -156,6 +167,7 @@ impl<T> DeviceTable<T> {
             last_forwarded: None,
             handshakes: Bucket::default(),
             refusals: Bucket::default(),
+            recent_flow: u32::MAX,
         });
         let at = match self.free.pop() {
             Some(at) => at,

@@ -200,6 +200,12 @@ struct Traffic {
 }
 
 impl Flow {
+    /// Lets it go on on another ground; says whether its validity is another one than before.
+    pub(crate) fn move_to(&mut self, ground: Ground, window: Window) -> bool {
+        self.ground = ground;
+        std::mem::replace(&mut self.window, window) != window
+    }
+
     /// How long it may stay unused.
     fn idle_max(&self) -> Duration {
         match self.key.protocol() {

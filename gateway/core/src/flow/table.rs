@@ -95,6 +95,16 @@ impl FlowTable {
         holder.is_some_and(|flow| flow.key != *key && !flow.is_idle(now) && flow.window.holds(now))
     }
 
+    /// Says whether the flow at a place has that key and has not been idle for too long: a guess, checked.
+    pub(crate) fn is_at(&self, at: u32, key: &FlowKey, direction: Direction, now: Now) -> bool {
+        let Some(flow) = self.get(at) else { return false };
+        let name = match (flow.road.target(), direction) {
+            (Some(_), Direction::ToDevice) => flow.key.on_network(&flow.road),
+            (Some(_), Direction::FromDevice) | (None, Direction::FromDevice | Direction::ToDevice) => flow.key,
+        };
+        name == *key && !flow.is_idle(now)
+    }
+
     pub(crate) fn get(&self, at: u32) -> Option<&Flow> {
         self.flows.get(slot(at)).and_then(Option::as_ref)
     }

@@ -17,7 +17,6 @@ use crate::access::device::Leased;
 use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
 use crate::clock::Arrival;
-use crate::flow::Flow;
 use crate::wireguard::noise::Noise;
 use crate::{BootTime, ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, Now};
 
@@ -117,14 +116,23 @@ impl<N: Noise> Gateway<N> {
         for at in self.devices.places() {
             let Some(device) = self.devices.get(at) else { continue };
             let Self { own, flows, .. } = self;
-            let gone = |flow: &Flow| {
-                let (asked, road) = (flow.asked(), &flow.road);
-                own.contains(&road.target().unwrap_or(asked.1))
-                    && !device.leased.rules.iter().any(|rule| decision::leads_on(rule, own, asked, road))
-            };
-            let ends: Vec<u32> =
-                flows.of_device(at).into_iter().filter(|place| flows.get(*place).is_some_and(gone)).collect();
+            let (mut ends, mut is_moved) = (Vec::new(), false);
+            for place in flows.of_device(at) {
+                let Some(flow) = flows.get_mut(place) else { continue };
+                let asked = flow.asked();
+                if !own.contains(&flow.road.target().unwrap_or(asked.1)) || flow.ground == Ground::Resolver {
+                    continue;
+                }
+                // The rule that opened it may have been a prefix, which does not cover the machine's own addresses.
+                match decision::rule_to_keep(&device.leased.rules, flow.ground, own, (asked, &flow.road), now) {
+                    Some(rule) => is_moved |= flow.move_to(Ground::Grant(rule.grant), rule.window),
+                    None => ends.push(place),
+                }
+            }
             self.cut(now, at, &ends, &mut flush);
+            if is_moved {
+                self.clear_queue(at);
+            }
         }
         self.flush_conntrack(flush);
     }
@@ -203,7 +211,7 @@ impl<N: Noise> Gateway<N> {
         let shrinks = other_device || reconcile::shrinks(held, next, now);
         let old = other_key.then(|| tombstone(held, EndReason::NotListed, now));
         let addresses = held.addresses();
-        let mut ends = Vec::new();
+        let (mut ends, mut is_moved) = (Vec::new(), false);
         for place in self.flows.of_device(at) {
             let Some(flow) = self.flows.get_mut(place) else { continue };
             let kept = match flow.ground {
@@ -216,11 +224,14 @@ impl<N: Noise> Gateway<N> {
                 }
             };
             match kept {
-                Some((ground, window)) if !other_device => (flow.ground, flow.window) = (ground, window),
+                Some((ground, window)) if !other_device => is_moved |= flow.move_to(ground, window),
                 Some(_) | None => ends.push(place),
             }
         }
         let flows_ended = self.cut(now, at, &ends, &mut ending.flush);
+        if is_moved {
+            self.clear_queue(at);
+        }
         if other_device {
             ending.flush.extend(addresses.map(ConntrackEntry::Device));
         }
@@ -348,12 +359,17 @@ impl<N: Noise> Gateway<N> {
             flush.push(ConntrackEntry::Flow(flow.network_tuple()));
             self.reset_both(now, &flow);
         }
-        if count > 0
-            && let Some(peer) = self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut())
-        {
-            peer.clear_queue();
+        if count > 0 {
+            self.clear_queue(at);
         }
         count
+    }
+
+    /// Drops what waits for a session: each packet waits with the validity that its flow had when it came.
+    fn clear_queue(&mut self, at: u32) {
+        if let Some(peer) = self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()) {
+            peer.clear_queue();
+        }
     }
 
     /// Drops a device's sessions, queue and endpoint; its index rests.

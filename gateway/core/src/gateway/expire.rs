@@ -89,6 +89,7 @@ impl<N: Noise> Gateway<N> {
             }
         }
         self.flows.sweep(now);
+        self.send_away_waiting(now);
         for notice in self.notices.flush(now) {
             self.outbox.notice(notice, &mut self.tally);
         }

@@ -14,15 +14,15 @@ use crate::packet::translate::{Checksums, Side, rewrite};
 use crate::wireguard::admission::Admitted;
 use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
-use crate::wireguard::noise::{Noise, Opened, Tunnel};
+use crate::wireguard::noise::{Noise, Opened, Proof, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::{Handover, Now, SocketId, Transmit, TunnelSink};
+use crate::{Handover, Now, Transmit, TunnelSink, Via};
 
 /// Handshakes answered for one device.
 const PER_PEER: Rate = Rate { per_second: 50, burst: 50 };
 
 /// Where a datagram came from.
-pub(super) type Origin = (SocketAddr, SocketId);
+pub(super) type Origin = (SocketAddr, Via);
 
 /// Whose key knocked, although it has ended.
 struct Dead {
@@ -142,10 +142,10 @@ impl<N: Noise> Gateway<N> {
 
     /// Decides; returns the target that the service address stands for, where the packet has one.
     fn admit_from_device(&mut self, now: Now, at: u32, packet: &Packet<'_>) -> Result<Option<IpAddr>, DenyReason> {
-        if self.devices.by_address(packet.source) != Some(at) {
+        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
+        if !device.leased.has_address(packet.source) {
             return Err(DenyReason::SpoofedSource);
         }
-        let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
         let asked = asked(packet);
         match decision::may_pass(device, self.standing(now), now) {
             Err(DenyReason::Quarantine) if asked.is_some_and(|asked| self.surroundings().is_resolver(asked)) => {}
@@ -170,32 +170,78 @@ impl<N: Noise> Gateway<N> {
                 self.flows.open(key, at, opening, now).ok_or(DenyReason::FlowTableFull)?
             }
         };
+        if let Some(device) = self.devices.get_mut(at) {
+            device.recent_flow = flow;
+        }
         self.flows.note(flow, packet, 1, Direction::FromDevice, now);
         Ok(self.flows.get(flow).and_then(|flow| flow.road.target()))
     }
 
     /// Finds a flow of that device whose rule holds at this moment.
     pub(super) fn live_flow(&self, now: Now, at: u32, key: &FlowKey, direction: Direction) -> Option<u32> {
-        let place = self.flows.find(key, direction, now)?;
+        let recent = self.devices.get(at)?.recent_flow;
+        let place = match self.flows.is_at(recent, key, direction, now) {
+            true => recent,
+            false => self.flows.find(key, direction, now)?,
+        };
         let flow = self.flows.get(place)?;
         (flow.device == at && flow.window.holds(now)).then_some(place)
     }
 
-    /// Front checks of a handshake message; sends the cookie reply where one is due.
-    fn admit_handshake(&mut self, now: Now, (from, via): Origin, datagram: &[u8]) -> Result<(), DropReason> {
+    /// Front checks of a handshake message; says whether to go on with it. Where not, it waits or its sender is asked for
+    /// proof.
+    fn admit_handshake(&mut self, now: Now, (from, via): Origin, datagram: &[u8]) -> Result<bool, DropReason> {
         match self.admission.admit(&self.noise, now.boot, from, datagram) {
-            Admitted::Yes => Ok(()),
+            Admitted::Yes => Ok(true),
             Admitted::No(reason) => Err(reason),
-            Admitted::Cookie(datagram) => {
-                self.tally.sums.cookies_sent = self.tally.sums.cookies_sent.wrapping_add(1);
-                self.outbox.transmit(Transmit { to: from, via, datagram }, Urgency::Ordinary, &mut self.tally);
+            Admitted::Unproven => {
+                if let Ok(initiation) = datagram.try_into() {
+                    if self.waiting.is_empty() {
+                        self.tick_at = self.tick_at.min(now.boot.after(super::TICK_LIVE));
+                    }
+                    if let Some(pushed) = self.waiting.enter(now.boot, (from, via), initiation) {
+                        self.tally.drop(DropReason::RateLimited);
+                        self.ask_for_proof((pushed.from, pushed.via), &pushed.datagram);
+                    }
+                    return Ok(false);
+                }
+                self.ask_for_proof((from, via), datagram);
                 Err(DropReason::RateLimited)
             }
         }
     }
 
+    /// Answers a handshake message with a cookie.
+    fn ask_for_proof(&mut self, (to, via): Origin, datagram: &[u8]) {
+        if let Proof::Cookie(datagram) = self.noise.prove(to, datagram) {
+            self.tally.sums.cookies_sent = self.tally.sums.cookies_sent.wrapping_add(1);
+            self.outbox.transmit(Transmit { to, via, datagram }, Urgency::Ordinary, &mut self.tally);
+        }
+    }
+
+    /// Answers one initiation that waited; says whether one did.
+    pub(super) fn answer_waiting(&mut self, now: Now) -> bool {
+        let Some(waiting) = self.waiting.next(now.boot) else { return false };
+        if let Err(reason) = self.admitted(now, (waiting.from, waiting.via), &waiting.datagram) {
+            self.tally.drop(reason);
+        }
+        true
+    }
+
+    /// Asks those who waited too long for proof.
+    pub(super) fn send_away_waiting(&mut self, now: Now) {
+        while let Some(waiting) = self.waiting.overdue(now.boot) {
+            self.tally.drop(DropReason::RateLimited);
+            self.ask_for_proof((waiting.from, waiting.via), &waiting.datagram);
+        }
+    }
+
     fn initiation(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
-        self.admit_handshake(now, origin, datagram)?;
+        if self.admit_handshake(now, origin, datagram)? { self.admitted(now, origin, datagram) } else { Ok(()) }
+    }
+
+    /// Finds out whose an admitted initiation is, and whose business.
+    fn admitted(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
         let key = self.noise.claimed_key(datagram).ok_or(DropReason::Crypto)?;
         if self.devices.by_key(&key).is_none()
             && let Some((_, owner)) = self.keys_elsewhere.get(&key).copied()
@@ -325,7 +371,9 @@ impl<N: Noise> Gateway<N> {
 
     fn response(&mut self, now: Now, origin: Origin, receiver: Receiver, datagram: &[u8]) -> Result<(), DropReason> {
         let at = self.indices.owner(receiver.tunnel()).ok_or(DropReason::UnknownIndex)?;
-        self.admit_handshake(now, origin, datagram)?;
+        if !self.admit_handshake(now, origin, datagram)? {
+            return Ok(());
+        }
         let device = self.devices.get_mut(at).ok_or(DropReason::UnknownIndex)?;
         if !device.leased.window.holds(now) {
             return Err(DropReason::DeadKey);

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::bucket::{Bucket, Rate};
+use super::neighbourhood::Neighbourhoods;
 use super::noise::{Noise, Proof};
 use crate::BootTime;
 use crate::counters::DropReason;
@@ -22,12 +23,15 @@ struct Source {
     proven: Bucket,
 }
 
+/// Length of mac1 and mac2 (whitepaper, section 5.4.4).
+const MAC_LEN: usize = 16;
+
 /// What to do with a handshake message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
     Yes,
-    /// Send this cookie reply; go no further.
-    Cookie(Vec<u8>),
+    /// Not in a hurry: its sender has not proved its address, and there is too much to do to answer everybody.
+    Unproven,
     No(DropReason),
 }
 
@@ -36,12 +40,14 @@ pub(crate) struct Admission {
     all: Bucket,
     rate: Rate,
     sources: Map<u128, Source>,
+    shares: Neighbourhoods,
 }
 
 impl Admission {
     pub(crate) fn new(seed: &Seed, per_second: u32) -> Self {
         let per_second = per_second.max(1);
-        Self { all: Bucket::default(), rate: Rate { per_second, burst: per_second }, sources: seed.map() }
+        let rate = Rate { per_second, burst: per_second };
+        Self { all: Bucket::default(), rate, sources: seed.map(), shares: Neighbourhoods::new(seed) }
     }
 
     /// Decides on a handshake initiation or response.
@@ -58,9 +64,14 @@ impl Admission {
         let room = self.sources.len() < SOURCES_MAX || self.sources.contains_key(&place);
         if room {
             let source = self.sources.entry(place).or_default();
-            if source.unproven.take(now, PER_SOURCE) && self.all.take(now, self.rate) {
+            let fair = source.unproven.take(now, PER_SOURCE) && self.shares.take(from.ip(), now, self.rate);
+            if fair && self.all.take(now, self.rate) {
                 return Admitted::Yes;
             }
+        }
+        // Without mac2 there is no cookie to look at; making one is left until it is asked for.
+        if datagram.last_chunk::<MAC_LEN>().is_none_or(|mac2| *mac2 == [0; MAC_LEN]) {
+            return Admitted::Unproven;
         }
         match noise.prove(from, datagram) {
             Proof::Proven if !room => Admitted::Yes,
@@ -68,7 +79,7 @@ impl Admission {
                 let proven = &mut self.sources.entry(place).or_default().proven;
                 if proven.take(now, PER_SOURCE) { Admitted::Yes } else { Admitted::No(DropReason::RateLimited) }
             }
-            Proof::Cookie(reply) => Admitted::Cookie(reply),
+            Proof::Cookie(_) => Admitted::Unproven,
             Proof::Refused => Admitted::No(DropReason::Mac),
         }
     }

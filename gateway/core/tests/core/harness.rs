@@ -6,7 +6,7 @@ use std::time::Duration;
 use boringtun::noise::{Tunn, TunnResult};
 use doorward_gateway_core::{
     BootTime, Command, ConntrackEntry, CoreConfig, Counters, DatagramSink, DenyReason, DropReason, Enforced, Event,
-    Gateway, Limits, Now, Offload, Share, SocketId, TunnelSink,
+    Gateway, Limits, Now, Offload, Share, TunnelSink, Via,
 };
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, GatewayEvent, GrantId, Heartbeat, Interval, Lease, Lockdown, PrincipalId,
@@ -15,7 +15,7 @@ use doorward_model::{
 use uuid::Uuid;
 use x25519_dalek::StaticSecret;
 
-pub(crate) const VIA: SocketId = SocketId(3);
+pub(crate) const VIA: Via = Via::socket(3);
 /// Where the resources of the tests are.
 pub(crate) const DB: &str = "10.0.5.20";
 pub(crate) const DB6: &str = "fd00:5::20";
@@ -102,12 +102,12 @@ impl TunnelSink for Packets {
 #[derive(Default)]
 pub(crate) struct Train {
     room: Vec<u8>,
-    to: Option<(SocketAddr, SocketId)>,
+    to: Option<(SocketAddr, Via)>,
     pub(crate) sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl DatagramSink for Train {
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]> {
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]> {
         self.room = vec![0; len];
         self.to = Some((to, via));
         Some(&mut self.room)
