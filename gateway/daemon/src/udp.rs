@@ -1,5 +1,6 @@
 //! WireGuard's UDP sockets: trains in (GRO) and trains out (GSO), and no error that could end the gateway.
 
+use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -24,8 +25,11 @@ pub(crate) const READS_PER_CALL: usize = 8;
 /// A GRO train is at most one IP packet.
 const READ_BUFFER_BYTES: usize = 65_536;
 
-/// How long a socket sends datagrams singly after the kernel refused a train.
+/// How long datagrams go out singly after the kernel refused a train.
 const GSO_PAUSE: Duration = Duration::from_secs(60);
+
+/// Addresses with a narrow path that are remembered; past it trains to others are tried and refused each time.
+const NARROW_PATHS_MAX: usize = 1_024;
 
 /// What the sockets did, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -206,15 +210,21 @@ impl ReadBuffers {
     }
 }
 
+fn is(error: &io::Error, code: Errno) -> bool {
+    error.raw_os_error() == Some(code.raw_os_error())
+}
+
 fn is_about_an_address(error: &io::Error) -> bool {
-    let codes = [Errno::INVAL, Errno::ADDRNOTAVAIL, Errno::NETUNREACH, Errno::HOSTUNREACH];
-    codes.iter().any(|code| error.raw_os_error() == Some(code.raw_os_error()))
+    [Errno::INVAL, Errno::ADDRNOTAVAIL, Errno::NETUNREACH, Errno::HOSTUNREACH].iter().any(|code| is(error, *code))
 }
 
 /// Sends trains through the sockets, and counts.
 pub(crate) struct UdpSender {
     sockets: Arc<[UdpSocketBound]>,
     gso_paused_until: Vec<Option<Instant>>,
+    /// Addresses whose path takes no datagram of a train's size, until when: one person's narrow network slows down
+    /// nobody else.
+    narrow_paths: HashMap<IpAddr, Instant>,
     /// What was sent and what was not.
     pub(crate) counters: UdpCounters,
 }
@@ -223,7 +233,7 @@ impl UdpSender {
     /// Makes a sender for sockets whose place in the list is their [`Via`].
     pub(crate) fn new(sockets: Arc<[UdpSocketBound]>) -> Self {
         let gso_paused_until = sockets.iter().map(|socket| socket.gso_paused_until).collect();
-        Self { sockets, gso_paused_until, counters: UdpCounters::default() }
+        Self { sockets, gso_paused_until, narrow_paths: HashMap::new(), counters: UdpCounters::default() }
     }
 
     /// Sends one datagram.
@@ -273,6 +283,28 @@ impl UdpSender {
         }
     }
 
+    fn is_narrow(&mut self, to: IpAddr) -> bool {
+        if self.narrow_paths.is_empty() {
+            return false;
+        }
+        let until = self.narrow_paths.get(&to).copied();
+        if until.is_some_and(|until| until <= Instant::now()) {
+            self.narrow_paths.remove(&to);
+            return false;
+        }
+        until.is_some()
+    }
+
+    fn note_narrow(&mut self, to: IpAddr) {
+        let now = Instant::now();
+        if self.narrow_paths.len() >= NARROW_PATHS_MAX {
+            self.narrow_paths.retain(|_, until| *until > now);
+        }
+        if self.narrow_paths.len() < NARROW_PATHS_MAX {
+            self.narrow_paths.insert(to, now + GSO_PAUSE);
+        }
+    }
+
     fn send_singly(&mut self, to: SocketAddr, via: Via, contents: &[u8], segment: usize) {
         self.counters.trains_split = self.counters.trains_split.wrapping_add(1);
         for datagram in contents.chunks(segment.max(1)) {
@@ -286,20 +318,21 @@ impl TrainSender for UdpSender {
         if contents.len() <= segment {
             return self.send(to, via, contents);
         }
-        if self.gso_is_paused(via) {
+        if self.gso_is_paused(via) || self.is_narrow(to.ip()) {
             return self.send_singly(to, via, contents, segment);
         }
         match self.try_send(to, via, contents, Some(segment)) {
             Ok(()) => (),
-            // EIO: the driver cannot checksum a train. EINVAL, EMSGSIZE: its datagrams are longer than the path takes.
-            Err(error)
-                if [Errno::IO, Errno::INVAL, Errno::MSGSIZE]
-                    .iter()
-                    .any(|e| error.raw_os_error() == Some(e.raw_os_error())) =>
-            {
+            // The driver cannot checksum a train.
+            Err(error) if is(&error, Errno::IO) => {
                 if let Some(paused) = self.gso_paused_until.get_mut(usize::from(via.socket)) {
                     *paused = Some(Instant::now() + GSO_PAUSE);
                 }
+                self.send_singly(to, via, contents, segment);
+            }
+            // Its datagrams are longer than the path takes; singly they are cut on the way.
+            Err(error) if is(&error, Errno::INVAL) || is(&error, Errno::MSGSIZE) => {
+                self.note_narrow(to.ip());
                 self.send_singly(to, via, contents, segment);
             }
             Err(error) => self.count(&error),
@@ -348,6 +381,19 @@ mod tests {
         let lens: Vec<usize> = receive(&receiver, 3).iter().map(Vec::len).collect();
         assert_eq!(lens, [1000, 1000, 500]);
         assert_eq!(sender.counters.trains_split, 1);
+    }
+
+    #[test]
+    fn a_narrow_path_is_its_owners_alone() {
+        let (receiver, mut sender, to) = pair();
+        sender.note_narrow("127.0.0.9".parse().unwrap());
+        sender.send_train(to, Via::socket(0), &[7; 2500], 1000);
+        assert_eq!((receive(&receiver, 3).len(), sender.counters.trains_split), (3, 0));
+        sender.note_narrow(to.ip());
+        sender.send_train(to, Via::socket(0), &[7; 2500], 1000);
+        assert_eq!((receive(&receiver, 3).len(), sender.counters.trains_split), (3, 1));
+        sender.narrow_paths.insert(to.ip(), Instant::now());
+        assert!(!sender.is_narrow(to.ip()), "after a minute it is tried again");
     }
 
     #[test]

@@ -284,8 +284,13 @@ impl World {
     }
 
     pub(crate) fn down_sealed(&mut self, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.down_offloaded(Offload::NONE, packet)
+    }
+
+    /// The same for a packet that is left unfinished, as the kernel hands it over.
+    pub(crate) fn down_offloaded(&mut self, offload: Offload, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Train::default();
-        self.gateway.handle_tunnel_packet(self.now(), Offload::NONE, &mut packet.to_vec(), &mut out);
+        self.gateway.handle_tunnel_packet(self.now(), offload, &mut packet.to_vec(), &mut out);
         self.take_events();
         out.sent
     }

@@ -9,6 +9,8 @@ mod clocks;
 mod feed;
 mod passing;
 mod pitfalls;
+mod resolver;
 mod revocation;
+mod services;
 mod shares;
 mod tunnels;

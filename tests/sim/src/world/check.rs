@@ -147,6 +147,7 @@ impl World {
                 Event::Enforced(_)
                 | Event::SnapshotRefused { .. }
                 | Event::FlushConntrack(_)
+                | Event::NamesWanted(_)
                 | Event::Notice(_)
                 | Event::AuthorityLost
                 | Event::AuthorityRegained => {}
