@@ -109,8 +109,25 @@ fn config(secret: &StaticSecret, added: &Value) -> Option<String> {
     Some(format!(
         "[Interface]\nPrivateKey = {}\nAddress = {}/32\n[Peer]\nPublicKey = {}\nEndpoint = {}\n",
         STANDARD.encode(secret.as_bytes()),
-        added["device"]["address_v4"].as_str()?,
+        added["address_v4"].as_str()?,
         gateway["public_key"].as_str()?,
         gateway["endpoint"].as_str()?
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_has_what_the_api_answered() {
+        let added = json!({"address_v4": "100.80.0.2", "client": {"gateways": [
+            {"name": "main", "public_key": "a key", "endpoint": "10.1.0.1:51820"}
+        ]}});
+        let text = config(&secret(1).unwrap(), &added).unwrap();
+        for line in ["Address = 100.80.0.2/32", "PublicKey = a key", "Endpoint = 10.1.0.1:51820"] {
+            assert!(text.lines().any(|one| one == line), "{text}");
+        }
+        assert_ne!(secret(1).unwrap().as_bytes(), secret(256).unwrap().as_bytes());
+    }
 }
