@@ -29,6 +29,14 @@ enum Host {
     Name(String),
 }
 
+impl Endpoint {
+    /// Returns the UDP port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+}
+
 impl FromStr for Endpoint {
     type Err = EndpointError;
 

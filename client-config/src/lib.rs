@@ -4,7 +4,7 @@
 //! that `wg-quick` reads as root.
 //!
 //! Architecture invariant: pure. No I/O, no clock, no randomness: [`PrivateKey`] takes its bytes from the caller. No
-//! `DNS` line and no `PostUp`: this crate does not know those words.
+//! `PostUp`: this crate does not know the word. `DNS` only where the caller names a resolver.
 
 mod endpoint;
 mod key;
@@ -14,4 +14,4 @@ mod wg_quick;
 pub use endpoint::{Endpoint, EndpointError};
 pub use key::PrivateKey;
 pub use qr::{QrError, qr_svg, qr_terminal};
-pub use wg_quick::{ClientConfig, InterfaceKey, MTU_DEFAULT, PERSISTENT_KEEPALIVE_DEFAULT};
+pub use wg_quick::{ClientConfig, InterfaceKey, MTU_DEFAULT, PERSISTENT_KEEPALIVE_DEFAULT, Reached, without_comments};

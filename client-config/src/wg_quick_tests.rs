@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const INTERFACE_KEYS: [&str; 3] = ["PrivateKey", "Address", "MTU"];
+const INTERFACE_KEYS: [&str; 4] = ["PrivateKey", "Address", "DNS", "MTU"];
 const PEER_KEYS: [&str; 5] = ["PublicKey", "PresharedKey", "AllowedIPs", "Endpoint", "PersistentKeepalive"];
 
 /// Reads a config as strictly as the strictest app: known sections once, known keys once, nothing else on a line.
@@ -39,19 +39,30 @@ fn parse_strictly(text: &str) -> Result<BTreeMap<(String, String), String>, Stri
     Ok(values)
 }
 
+fn reached(name: &str) -> Reached {
+    Reached {
+        name: name.parse().unwrap(),
+        addresses: vec!["100.80.255.254".parse().unwrap(), "fd64:6f6f:7277::fffe".parse().unwrap()],
+        dns_name: None,
+        allow: vec!["tcp/5432".parse().unwrap(), "icmp".parse().unwrap()],
+    }
+}
+
 fn config(interface_key: InterfaceKey) -> ClientConfig {
     ClientConfig {
         email: "dba@agency.example".parse().unwrap(),
         device: "laptop".parse().unwrap(),
-        resources: vec!["customer-db".parse().unwrap()],
+        resources: vec![reached("customer-db")],
         valid_until: Some("2026-12-24T18:00:00Z".parse().unwrap()),
         interface_key,
         public_key: PublicKey::from_bytes([7; 32]).unwrap(),
         addresses: vec!["100.80.0.2/32".parse().unwrap(), "fd64:6f6f:7277::2/128".parse().unwrap()],
+        dns: Vec::new(),
         mtu: MTU_DEFAULT,
         gateway_public_key: PublicKey::from_bytes([9; 32]).unwrap(),
         preshared_key: None,
         endpoint: "203.0.113.2:51820".parse().unwrap(),
+        other_ports: vec![51820],
         allowed_ips: vec!["10.0.5.20/32".parse().unwrap(), "100.80.0.0/16".parse().unwrap()],
         persistent_keepalive: PERSISTENT_KEEPALIVE_DEFAULT,
     }
@@ -68,7 +79,8 @@ fn the_whole_text_is_what_the_apps_import() {
     assert_eq!(
         text.as_str(),
         format!(
-            "# Doorward: dba@agency.example, device laptop\n# Reaches: customer-db\n# Valid until 2026-12-24T18:00:00Z\n\
+            "# Doorward: dba@agency.example, device laptop\n\
+             # Reaches customer-db at 100.80.255.254, fd64:6f6f:7277::fffe (tcp/5432, icmp)\n# Valid until 2026-12-24T18:00:00Z\n\
              [Interface]\nPrivateKey = {private}\nAddress = 100.80.0.2/32, fd64:6f6f:7277::2/128\nMTU = 1280\n\n\
              [Peer]\nPublicKey = {}\nAllowedIPs = 10.0.5.20/32, 100.80.0.0/16\nEndpoint = 203.0.113.2:51820\n\
              PersistentKeepalive = 25\n",
@@ -90,8 +102,43 @@ fn a_key_that_stayed_with_its_owner_leaves_a_line_that_says_where_to_paste_it() 
 }
 
 #[test]
-fn no_dns_line_is_ever_written() {
-    assert!(!config(InterfaceKey::WithItsOwner).to_wg_quick().contains("DNS"));
+fn a_dns_line_names_the_resolver_that_was_given_and_no_other() {
+    let mut config = config(InterfaceKey::WithItsOwner);
+    assert!(!config.to_wg_quick().contains("DNS"));
+    config.dns = vec!["100.80.0.1".parse().unwrap(), "fd64:6f6f:7277::1".parse().unwrap()];
+    let values = parse_strictly(&config.to_wg_quick()).unwrap();
+    assert_eq!(value(&values, "Interface", "DNS"), Some("100.80.0.1, fd64:6f6f:7277::1"));
+}
+
+#[test]
+fn the_comment_says_what_is_reached_where_and_what_to_try_where_a_port_is_blocked() {
+    let mut config = config(InterfaceKey::WithItsOwner);
+    config.resources.push(Reached {
+        addresses: Vec::new(),
+        dns_name: Some("panel.doorward.internal".parse().unwrap()),
+        ..reached("panel")
+    });
+    config.other_ports = vec![443, 51820, 53];
+    let text = config.to_wg_quick();
+    for line in [
+        "# Reaches customer-db at 100.80.255.254, fd64:6f6f:7277::fffe (tcp/5432, icmp)",
+        "# Reaches panel at panel.doorward.internal (tcp/5432, icmp)",
+        "# If this network blocks UDP port 51820, change it in Endpoint to one of 443, 53.",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {}", *text);
+    }
+    config.resources.clear();
+    config.other_ports = vec![443];
+    let text = config.to_wg_quick();
+    assert!(text.contains("# Reaches nothing yet\n") && text.contains("change it in Endpoint to 443.\n"), "{}", *text);
+}
+
+#[test]
+fn a_config_without_its_comments_says_the_same() {
+    let whole = config(InterfaceKey::Here(PrivateKey::from_bytes([1; 32]))).to_wg_quick();
+    let bare = without_comments(&whole);
+    assert!(!bare.contains('#') && bare.starts_with("[Interface]\n"), "{}", *bare);
+    assert_eq!(parse_strictly(&bare), parse_strictly(&whole));
 }
 
 #[test]
@@ -113,10 +160,12 @@ proptest! {
     #[test]
     fn no_name_can_inject_a_line(email in "\\PC{0,20}@?[a-z\n.]{0,20}", device in "(?s).{0,40}", resource in "(?s).{0,40}", endpoint in "(?s).{0,30}(:[0-9]{1,5})?") {
         let mut config = config(InterfaceKey::Here(PrivateKey::from_bytes([1; 32])));
+        config.other_ports = vec![443, 53];
         let lines_before = config.to_wg_quick().lines().count();
         if let Ok(email) = email.parse() { config.email = email; }
         if let Ok(device) = device.parse() { config.device = device; }
-        if let Ok(resource) = resource.parse() { config.resources = vec![resource]; }
+        if let Ok(name) = resource.parse() { config.resources = vec![Reached { name, ..reached("panel") }]; }
+        if let Ok(name) = resource.parse() { config.resources[0].dns_name = Some(name); }
         if let Ok(endpoint) = endpoint.parse() { config.endpoint = endpoint; }
         let text = config.to_wg_quick();
         prop_assert_eq!(text.lines().count(), lines_before);

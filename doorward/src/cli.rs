@@ -10,6 +10,7 @@ mod lockdown;
 mod person;
 mod preshared_key;
 mod receipts;
+mod records;
 mod resource;
 mod status;
 mod time;

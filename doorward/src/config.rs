@@ -8,9 +8,10 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use doorward_control_plane::api::Routes;
 use doorward_control_plane::{ControlPlaneConfig, ServerSection};
 use doorward_gateway::{GatewayConfig, GatewaySection};
-use doorward_model::{TunnelNetwork, TunnelNetworkError, parse_duration};
+use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer};
 
@@ -65,6 +66,16 @@ pub(crate) enum ConfigError {
     /// `[network]` is no tunnel network.
     #[error("[network]: {0}")]
     Network(TunnelNetworkError),
+    /// `[network] routes` asks for addresses that the network does not have.
+    #[error(
+        "[network] routes = \"service\" needs service addresses, and {v4} with {v6} has none: make v4 a /27 or larger and v6 as large, or write routes = \"targets\""
+    )]
+    NoServiceAddresses {
+        /// The IPv4 prefix.
+        v4: Ipv4Net,
+        /// The IPv6 prefix.
+        v6: Ipv6Net,
+    },
     /// `[authority] ttl` is out of bounds.
     #[error("[authority] ttl = \"{}s\" is out of bounds: give 2s to 10m", ttl.as_secs())]
     AuthorityTtl {
@@ -84,17 +95,22 @@ struct DoorwardToml {
     sign_in: SignInSection,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct NetworkSection {
     v4: Ipv4Net,
     v6: Ipv6Net,
+    /// Where resources have their names.
+    zone: DnsName,
+    /// What people's configs route. New installations get `service` in their file; a file without the key keeps what it
+    /// always meant.
+    routes: Routes,
 }
 
 impl Default for NetworkSection {
     fn default() -> Self {
         let network = TunnelNetwork::default();
-        Self { v4: network.v4(), v6: network.v6() }
+        Self { v4: network.v4(), v6: network.v6(), zone: DnsName::zone_default(), routes: Routes::default() }
     }
 }
 
@@ -140,6 +156,8 @@ pub(crate) struct Config {
     server: ServerSection,
     gateway: GatewaySection,
     network: TunnelNetwork,
+    zone: DnsName,
+    routes: Routes,
     authority_ttl: Duration,
     sign_in_window: Duration,
     data_dir: PathBuf,
@@ -196,6 +214,9 @@ impl Config {
         let table: toml::Table = toml::from_str(&text).map_err(|error| at_line(&error))?;
         let file: DoorwardToml = overrides::lay_over(table, variables)?;
         let network = TunnelNetwork::new(file.network.v4, file.network.v6).map_err(ConfigError::Network)?;
+        if file.network.routes == Routes::Service && network.service_address(0).is_none() {
+            return Err(ConfigError::NoServiceAddresses { v4: network.v4(), v6: network.v6() });
+        }
         if !AUTHORITY_TTL.contains(&file.authority.ttl) {
             return Err(ConfigError::AuthorityTtl { ttl: file.authority.ttl });
         }
@@ -203,6 +224,8 @@ impl Config {
             server: file.server,
             gateway: file.gateway,
             network,
+            zone: file.network.zone,
+            routes: file.network.routes,
             authority_ttl: file.authority.ttl,
             sign_in_window: file.sign_in.window,
             data_dir: data_dir.to_owned(),
@@ -220,6 +243,8 @@ impl Config {
         ControlPlaneConfig {
             server: self.server.clone(),
             network: self.network,
+            zone: self.zone.clone(),
+            routes: self.routes,
             authority_ttl: self.authority_ttl,
             sign_in_window: self.sign_in_window,
             data_dir: self.data_dir.clone(),

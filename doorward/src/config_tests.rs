@@ -30,6 +30,8 @@ fn the_design_s_example_is_read() {
         [network]
         v4 = "100.80.0.0/16"
         v6 = "fd64:6f6f:7277::/64"
+        zone = "door.shop.example"
+        routes = "service"
         [authority]
         ttl = "20s"
         [sign_in]
@@ -41,6 +43,17 @@ fn the_design_s_example_is_read() {
     assert_eq!(config.control_plane().authority_ttl, Duration::from_secs(20));
     assert_eq!(config.control_plane().sign_in_window, Duration::from_secs(12 * 3600));
     assert_eq!(config.gateway().unwrap().endpoint, "203.0.113.2:51820");
+    let control_plane = config.control_plane();
+    assert_eq!((control_plane.zone.as_str(), control_plane.routes), ("door.shop.example", Routes::Service));
+}
+
+#[test]
+fn the_example_file_is_read_and_new_installations_route_service_addresses() {
+    let config = parse(include_str!("../../deploy/example/doorward.toml"), &[]).unwrap();
+    assert_eq!(
+        (config.control_plane().zone, config.control_plane().routes),
+        (DnsName::zone_default(), Routes::Service)
+    );
 }
 
 #[test]
@@ -49,6 +62,10 @@ fn nothing_at_all_is_a_configuration() {
     assert_eq!(config.control_plane().authority_ttl, Duration::from_secs(30));
     assert_eq!(config.control_plane().sign_in_window, Duration::ZERO);
     assert_eq!(config.control_plane().network, TunnelNetwork::default());
+    assert_eq!(
+        (config.control_plane().zone, config.control_plane().routes),
+        (DnsName::zone_default(), Routes::Targets)
+    );
 }
 
 #[test]
@@ -68,6 +85,8 @@ fn wrong_values_are_named_with_their_line() {
         ("[authority]\nttl = \"8 h\"\n", 2, "no time limit"),
         ("[authority]\n\nttl = 30\n", 3, "no unit"),
         ("[network]\nv4 = \"100.80.0.0/33\"\n", 2, ""),
+        ("[network]\nzone = \"internal\"\n", 2, "no DNS name"),
+        ("[network]\nroutes = \"all\"\n", 2, "service"),
         ("[gateway]\nname = \"a b\"\n", 2, "letters, digits"),
         ("[gateway\n", 1, ""),
     ] {
@@ -81,6 +100,9 @@ fn bounds_and_host_bits_are_refused_with_what_to_write() {
     assert!(refusal("[authority]\nttl = \"1s\"\n", &[]).contains("give 2s to 10m"));
     assert!(refusal("[authority]\nttl = \"11m\"\n", &[]).contains("give 2s to 10m"));
     assert!(refusal("[network]\nv4 = \"100.80.0.5/16\"\n", &[]).contains("write 100.80.0.0/16"));
+    let small = "[network]\nv4 = \"100.80.0.0/28\"\nroutes = \"service\"\n";
+    assert!(refusal(small, &[]).contains("/27 or larger"));
+    assert!(parse(&small.replace("/28", "/27"), &[]).is_ok());
 }
 
 #[test]

@@ -66,6 +66,11 @@ pub(crate) fn note(sentence: &str) {
     to_stderr(&format!("doorward: {}", one_line(sentence)));
 }
 
+/// Prints a table of ours to stderr, beside what goes to stdout.
+pub(crate) fn aside(table: &str) {
+    to_stderr(&format!("\n{table}\n"));
+}
+
 /// Prints an error to stderr, as one line.
 pub(crate) fn error(error: &CliError) {
     to_stderr(&format!("doorward: {}", one_line(&error.sentence())));

@@ -12,6 +12,10 @@ const NAME_LEN_MAX: usize = 253;
 /// Longest label (RFC 1035 section 2.3.4).
 const LABEL_LEN_MAX: usize = 63;
 
+/// The zone in which resources have their names unless the owner chooses another; `internal` is never delegated to
+/// anybody (ICANN Board resolution 2024.07.29.06).
+const ZONE_DEFAULT: &str = "doorward.internal";
+
 /// Why a text is no DNS name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is no DNS name: expected labels of letters, digits and `-`, joined by dots, such as db.shop.example")]
@@ -38,6 +42,18 @@ impl DnsName {
     #[must_use]
     pub fn host(&self, resource: &ResourceName) -> Option<Self> {
         format!("{resource}.{}", self.0).parse().ok()
+    }
+
+    /// Returns the zone in which resources have their names unless the owner chooses another.
+    #[must_use]
+    pub fn zone_default() -> Self {
+        Self(ZONE_DEFAULT.to_owned())
+    }
+
+    /// Says whether the name is the zone itself or lies in it.
+    #[must_use]
+    pub fn is_within(&self, zone: &Self) -> bool {
+        self.0.strip_suffix(&zone.0).is_some_and(|front| front.is_empty() || front.ends_with('.'))
     }
 }
 
@@ -105,7 +121,12 @@ mod tests {
     #[test]
     fn a_resource_has_a_name_in_the_zone() {
         let zone: DnsName = "doorward.internal".parse().unwrap();
+        assert_eq!(zone, DnsName::zone_default());
         let name = zone.host(&"admin-panel".parse().unwrap()).unwrap();
         assert_eq!(name.as_str(), "admin-panel.doorward.internal");
+        assert!(name.is_within(&zone) && zone.is_within(&zone));
+        for outside in ["internal.example", "xdoorward.internal", "db.shop.example"] {
+            assert!(!outside.parse::<DnsName>().unwrap().is_within(&zone), "{outside}");
+        }
     }
 }

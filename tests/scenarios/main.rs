@@ -9,12 +9,16 @@
     reason = "scenarios fail by panicking with a sentence, and print what they measured"
 )]
 
+mod asleep;
 mod ends;
 mod failures;
+mod floods;
 mod harness;
+mod interop;
 mod lockdown;
 mod memory;
 mod operation;
+mod pitfalls;
 mod postgres;
 mod reach;
 mod refusals;
@@ -23,3 +27,5 @@ mod roaming;
 mod starts;
 mod stops;
 mod threads;
+mod wifi;
+mod wireguard;

@@ -93,6 +93,43 @@ impl WgQuick {
     }
 }
 
+/// Whose WireGuard a client runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The reference implementation in user space, from the distribution.
+    WireguardGo,
+    /// boringtun-cli, Cloudflare's.
+    Boringtun,
+    /// gotatun-cli, Mullvad's descendant of it.
+    Gotatun,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::WireguardGo, Self::Boringtun, Self::Gotatun];
+
+    /// The command that runs it in the foreground for an interface.
+    fn command(self, interface: &str) -> Vec<String> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let mut command = match self {
+            Self::WireguardGo => words(&["wireguard-go", "-f"]),
+            Self::Boringtun => words(&[&tool("boringtun-cli"), "-f", "--disable-drop-privileges", "-t", "2"]),
+            Self::Gotatun => words(&[&tool("gotatun"), "-f", "-v", "error", "--disable-drop-privileges"]),
+        };
+        command.push(interface.to_owned());
+        command
+    }
+}
+
+/// A program that `tests/run.sh` built: in the folder that `DOORWARD_TEST_TOOLS` names, or else in `target/tools/bin`.
+fn tool(name: &str) -> String {
+    let tests = std::env::current_exe().expect("a test binary knows its path");
+    let beside = || tests.ancestors().nth(3).expect("target/release/deps/…").join("tools/bin");
+    let path = std::env::var_os("DOORWARD_TEST_TOOLS").map_or_else(beside, Into::into).join(name);
+    assert!(path.exists(), "{} is not there: tests/run.sh builds it", path.display());
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
 /// A running client in somebody's laptop.
 #[derive(Debug)]
 pub struct Client {
@@ -104,10 +141,18 @@ impl Client {
     /// Starts wireguard-go and configures interface, addresses and routes as `wg-quick up` would.
     #[must_use]
     pub fn start(laptop: &Namespace, folder: &Path, config: &WgQuick) -> Self {
+        Self::start_program(Program::WireguardGo, laptop, folder, config)
+    }
+
+    /// The same with the program of choice.
+    #[must_use]
+    pub fn start_program(program: Program, laptop: &Namespace, folder: &Path, config: &WgQuick) -> Self {
         let interface = names::interface();
         let quiet = [("LOG_LEVEL", "error"), ("WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD", "1")];
-        let title = format!("wireguard-go-{interface}");
-        let process = Process::start(&title, laptop, folder, &["wireguard-go", "-f", &interface], &quiet);
+        let title = format!("{program:?}-{interface}");
+        let command = program.command(&interface);
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let process = Process::start(&title, laptop, folder, &command, &quiet);
         let client = Self { interface, process };
         wait_for_uapi(&client.interface);
         client.configure(folder, config);
@@ -137,7 +182,8 @@ impl Client {
         }
         // What wg-quick does with a firewall mark for a full tunnel: the tunnel's own datagrams go around it.
         let endpoint: SocketAddr = config.endpoint.parse().expect("scenarios dial addresses");
-        let via = if endpoint.is_ipv4() { "172.16.1.1" } else { "2001:db8:16:1::1" };
+        let number = laptop.name().rsplit_once("laptop").map_or("1", |(_, number)| number);
+        let via = if endpoint.is_ipv4() { format!("172.16.{number}.1") } else { format!("2001:db8:16:{number}::1") };
         if config.allowed_ips.iter().any(|prefix| prefix.ends_with("/0")) {
             lines += &format!("route replace {} via {via}\n", endpoint.ip());
         }
@@ -156,6 +202,16 @@ impl Client {
         let output = Command::new("wg").args(["show", &self.interface, "latest-handshakes"]).output().expect("wg show");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.split_whitespace().nth(1).and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+    }
+
+    /// Stops the program as a closing lid does: it neither sends nor reads, and what it holds stays.
+    pub fn sleep(&self) {
+        self.process.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn wake(&self) {
+        self.process.signal(rustix::process::Signal::CONT);
     }
 
     /// Ends the client.

@@ -190,6 +190,14 @@ impl Doorward {
     }
 }
 
+/// Adds up the gateway's metrics whose lines have all these words.
+#[must_use]
+pub fn sum_of(metrics: &str, words: &[&str]) -> f64 {
+    let lines = metrics.lines().filter(|line| line.starts_with("doorward_gateway_"));
+    let named = lines.filter(|line| words.iter().all(|word| line.contains(word)));
+    named.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 /// What a scenario sets in the configuration file.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings<'a> {

@@ -27,11 +27,16 @@
 
 pub mod client;
 pub mod doorward;
+pub mod dump;
+pub mod file;
+pub mod flood;
 pub mod host_state;
 pub mod http;
 pub mod names;
 pub mod netns;
 pub mod process;
+pub mod raw;
+pub mod relay;
 pub mod service;
 pub mod shop;
 pub mod traffic;

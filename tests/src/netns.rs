@@ -84,6 +84,15 @@ impl Namespace {
         })
     }
 
+    /// Runs a closure on a thread inside the namespace, and goes on.
+    pub fn spawn<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+        let file = fs::File::open(format!("/var/run/netns/{}", self.name)).expect("opening a namespace");
+        std::thread::spawn(move || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).expect("entering a namespace");
+            work()
+        })
+    }
+
     /// Sets a kernel parameter of the namespace, such as `net/ipv4/ip_forward`.
     pub fn sysctl(&self, key: &str, value: &str) {
         self.run(|| fs::write(format!("/proc/sys/{key}"), value))

@@ -65,7 +65,14 @@ impl Shop {
     /// Adds a device whose keys the CLI makes, and returns its configuration.
     #[track_caller]
     pub fn device(&self, email: &str, name: &str) -> WgQuick {
-        let added = self.doorward.json(&["device", "add", email, name]);
+        self.device_with(email, name, &[])
+    }
+
+    /// The same with more arguments.
+    #[track_caller]
+    pub fn device_with(&self, email: &str, name: &str, more: &[&str]) -> WgQuick {
+        let args = [&["device", "add", email, name], more].concat();
+        let added = self.doorward.json(&args);
         let text = added["config"].as_str().unwrap_or_else(|| panic!("a device has a config: {added}"));
         WgQuick::parse(text)
     }

@@ -112,8 +112,10 @@ impl Witness {
     pub fn seen(&self) -> Vec<Seen> {
         let bytes = fs::read(&self.file).unwrap_or_default();
         let mut packets = Vec::new();
+        // The file's head ends with the link's type: 1 for Ethernet, where 14 bytes stand before the IP header.
+        let header = if bytes.get(20) == Some(&1) { 14 } else { 0 };
         let mut rest = bytes.get(24..).unwrap_or_default();
-        while let Some((seen, after)) = record(rest) {
+        while let Some((seen, after)) = record(rest, header) {
             packets.extend(seen);
             rest = after;
         }
@@ -141,18 +143,17 @@ impl Witness {
 }
 
 /// Takes one record of a pcap file (native byte order): the packet, if it is one of ours to judge, and the rest.
-fn record(bytes: &[u8]) -> Option<(Option<Seen>, &[u8])> {
+fn record(bytes: &[u8], link_header: usize) -> Option<(Option<Seen>, &[u8])> {
     let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
     let (seconds, micros, len) = (word(0)?, word(4)?, usize::try_from(word(8)?).ok()?);
     let frame = bytes.get(16..16 + len)?;
     let at = i64::from(seconds) * 1_000_000 + i64::from(micros);
-    Some((parse(at, frame), &bytes[16 + len..]))
+    Some((parse(at, frame.get(link_header..)?), &bytes[16 + len..]))
 }
 
-fn parse(at: i64, frame: &[u8]) -> Option<Seen> {
-    let packet = frame.get(14..)?.to_vec();
+fn parse(at: i64, packet: &[u8]) -> Option<Seen> {
     // Snapshots are cut short, so the lax parser reads the headers that are there.
-    let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
+    let sliced = LaxSlicedPacket::from_ip(packet).ok()?;
     let (from, to) = match sliced.net.as_ref()? {
         LaxNetSlice::Ipv4(v4) => {
             (IpAddr::from(v4.header().source_addr()), IpAddr::from(v4.header().destination_addr()))
@@ -171,7 +172,7 @@ fn parse(at: i64, frame: &[u8]) -> Option<Seen> {
         Some(TransportSlice::Icmpv6(icmp)) => Kind::Icmp(icmp.type_u8()),
         Some(TransportSlice::Igmp(_)) | None => Kind::Other,
     };
-    Some(Seen { at, from, to, kind, packet })
+    Some(Seen { at, from, to, kind, packet: packet.to_vec() })
 }
 
 /// Says whether the bytes were seen anywhere: a canary that must never travel in the clear.

@@ -1,5 +1,7 @@
 //! Gateways as the control plane knows them, and their receipts.
 
+use std::collections::BTreeSet;
+
 use doorward_model::{DeviceId, GatewayId, GatewayName, PublicKey, Revision, Timestamp};
 
 use crate::Denial;
@@ -19,6 +21,10 @@ pub struct Gateway {
     pub endpoint: Option<String>,
     /// Its program's version, once it said hello.
     pub version: Option<String>,
+    /// Whether it said that its resolver answers for every name.
+    pub resolver: bool,
+    /// The UDP ports that it said it listens on, in its order.
+    pub ports: Vec<u16>,
     /// When it was enrolled.
     pub enrolled_at: Timestamp,
     /// When it was heard last.
@@ -27,6 +33,57 @@ pub struct Gateway {
     pub revision: Option<Revision>,
     /// When it was removed, where it was.
     pub removed_at: Option<Timestamp>,
+}
+
+/// What a gateway says about itself in its hello, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introduction {
+    /// Its WireGuard key.
+    pub public_key: PublicKey,
+    /// What people's devices dial.
+    pub endpoint: String,
+    /// Its program's version.
+    pub version: String,
+    /// Whether its resolver answers for every name.
+    pub resolver: bool,
+    /// The UDP ports it listens on, in its order, each once.
+    pub ports: Vec<u16>,
+}
+
+/// Longest version text kept, in bytes.
+const VERSION_BYTES_MAX: usize = 64;
+/// Ports of one gateway at most: each is a line that a person could try by hand.
+const PORTS_MAX: usize = 16;
+
+impl Introduction {
+    /// Checks what a gateway says, before any of it can become a line of somebody's config; double ports are left out.
+    ///
+    /// # Errors
+    /// A denial that says what was expected.
+    pub fn check(mut self) -> Result<Self, Denial> {
+        check_endpoint(&self.endpoint)?;
+        if self.version.len() > VERSION_BYTES_MAX || self.version.chars().any(char::is_control) {
+            return Err(Denial::invalid("a gateway's version is a short text of one line"));
+        }
+        let mut seen = BTreeSet::new();
+        self.ports.retain(|port| seen.insert(*port));
+        if self.ports.contains(&0) || self.ports.len() > PORTS_MAX {
+            return Err(Denial::invalid(format!(
+                "a gateway listens on at most {PORTS_MAX} UDP ports from 1 to 65535: look at `[gateway] listen`"
+            )));
+        }
+        Ok(self)
+    }
+
+    /// Says whether the gateway is known with exactly this.
+    #[must_use]
+    pub fn is_known(&self, gateway: &Gateway) -> bool {
+        gateway.public_key == Some(self.public_key)
+            && gateway.endpoint.as_ref() == Some(&self.endpoint)
+            && gateway.version.as_ref() == Some(&self.version)
+            && gateway.resolver == self.resolver
+            && gateway.ports == self.ports
+    }
 }
 
 /// What a gateway confirmed about one revision.
@@ -53,10 +110,7 @@ pub struct Receipt {
 const ENDPOINT_BYTES_MAX: usize = 260;
 
 /// Checks that an endpoint is `host:port`, with nothing in it that could become a line of somebody's config.
-///
-/// # Errors
-/// A denial that says what was expected.
-pub fn check_endpoint(text: &str) -> Result<(), Denial> {
+fn check_endpoint(text: &str) -> Result<(), Denial> {
     let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
     let host_fits = match host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')) {
         Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
@@ -95,5 +149,22 @@ mod tests {
         ] {
             assert!(check_endpoint(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn ports_are_named_once_and_are_ports() {
+        let say = |ports: &[u16]| {
+            let introduction = Introduction {
+                public_key: PublicKey::from_bytes([7; 32]).unwrap(),
+                endpoint: "203.0.113.2:51820".to_owned(),
+                version: "1".to_owned(),
+                resolver: false,
+                ports: ports.to_vec(),
+            };
+            introduction.check().map(|introduction| introduction.ports)
+        };
+        assert_eq!(say(&[51820, 443, 51820, 53]).unwrap(), [51820, 443, 53]);
+        assert!(say(&[443, 0]).is_err());
+        assert!(say(&(1..=16).collect::<Vec<_>>()).is_ok() && say(&(1..=17).collect::<Vec<_>>()).is_err());
     }
 }

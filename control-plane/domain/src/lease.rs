@@ -58,7 +58,8 @@ pub fn derive_lease(subject: &LeaseSubject, terms: &LeaseTerms, now: Timestamp) 
     let end = |at: Option<Timestamp>| at.unwrap_or(Timestamp::MAX);
     let validity =
         Interval { not_before: Timestamp::MIN, not_after: end(device.not_after).min(end(principal.not_after)) };
-    let mut rules: Vec<Rule> = grants.iter().filter_map(|granted| rule(granted, principal, &validity, now)).collect();
+    let mut rules: Vec<Rule> =
+        grants.iter().filter_map(|granted| rule(granted, subject, &validity, terms, now)).collect();
     rules.sort_by_key(|rule| (rule.validity.not_before, rule.grant));
     Derived::Lease(Lease {
         device: device.id,
@@ -90,9 +91,15 @@ fn end_of(principal: &Principal, device: &Device, now: Timestamp) -> Option<EndR
     }
 }
 
-fn rule(granted: &GrantedResource, principal: &Principal, lease: &Interval, now: Timestamp) -> Option<Rule> {
+fn rule(
+    granted: &GrantedResource,
+    subject: &LeaseSubject,
+    lease: &Interval,
+    terms: &LeaseTerms,
+    now: Timestamp,
+) -> Option<Rule> {
     let GrantedResource { grant, resource } = granted;
-    let belongs = grant.principal == principal.id && grant.resource == resource.id;
+    let belongs = grant.principal == subject.principal.id && grant.resource == resource.id;
     if !belongs || grant.revoked_at.is_some() || resource.removed_at.is_some() {
         return None;
     }
@@ -100,7 +107,7 @@ fn rule(granted: &GrantedResource, principal: &Principal, lease: &Interval, now:
     (now < validity.not_after).then(|| Rule {
         grant: grant.id,
         resource: resource.name.clone(),
-        service: None,
+        service: resource.service(&terms.network),
         targets: resource.targets.clone(),
         allow: resource.allow.clone(),
         validity,
@@ -186,6 +193,7 @@ pub(crate) mod fixtures {
             name: format!("resource{n}").parse().unwrap(),
             targets: vec!["10.0.5.10".parse().unwrap()],
             allow: vec!["tcp/443".parse().unwrap()],
+            service_slot: Some(u32::from(n)),
             created_at: t(0),
             removed_at: None,
         }
@@ -358,6 +366,22 @@ mod tests {
         assert!(access(&derive_lease(&other, &terms(0), t(5)), t(15)).is_empty());
         let other = LeaseSubject { device: device(1, 2), ..subject() };
         assert_eq!(derive_lease(&other, &terms(0), t(5)), Derived::Ended(EndReason::NotListed));
+    }
+
+    #[test]
+    fn a_rule_carries_the_resource_s_own_address_and_its_targets_names_too() {
+        let mut subject = subject();
+        let named = "db.shop.example".parse().unwrap();
+        subject.grants[0].resource = std::sync::Arc::new(crate::Resource { targets: vec![named], ..resource(1) });
+        let rule = |network| match derive_lease(&subject, &LeaseTerms { network, ..terms(0) }, t(5)) {
+            Derived::Lease(mut lease) => lease.rules.remove(0),
+            Derived::Ended(reason) => panic!("{reason}"),
+        };
+        let network = TunnelNetwork::default();
+        assert_eq!(rule(network).service, network.service_address(1));
+        assert_eq!(rule(network).targets[0].to_string(), "db.shop.example");
+        let other = TunnelNetwork::new("10.9.0.0/24".parse().unwrap(), "fd09::/64".parse().unwrap()).unwrap();
+        assert_eq!(rule(other).service, other.service_address(1), "the number stays, the address follows the network");
     }
 
     #[test]

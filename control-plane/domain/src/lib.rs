@@ -26,7 +26,7 @@ pub use audit::{AuditEntry, AuditHash, AuditRow, ChainBreak, ChainHead, audit_ha
 pub use authz::{Action, Actor, Decision, Subject, authorise};
 pub use denial::{Denial, DenialCode};
 pub use device::{Device, DeviceState, NewDevice, Revocation};
-pub use gateway::{Gateway, Receipt, check_endpoint};
+pub use gateway::{Gateway, Introduction, Receipt};
 pub use grant::{Grant, GrantState, GrantedResource, NewGrant};
 pub use lease::{Derived, LeaseSubject, LeaseTerms, derive_lease};
 pub use lockdown::LockdownState;

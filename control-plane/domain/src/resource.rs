@@ -1,6 +1,6 @@
 //! Resources: what stands behind the gateway.
 
-use doorward_model::{Allow, ResourceId, ResourceName, Target, Timestamp, TunnelNetwork};
+use doorward_model::{Allow, DnsName, ResourceId, ResourceName, ServiceAddress, Target, Timestamp, TunnelNetwork};
 use ipnet::IpNet;
 
 use crate::Denial;
@@ -21,6 +21,9 @@ pub struct Resource {
     pub targets: Vec<Target>,
     /// What is allowed there.
     pub allow: Vec<Allow>,
+    /// Its number among the service addresses (`TunnelNetwork::service_address`), for its life; the store gives it.
+    /// `None` until then, and where an older release added it.
+    pub service_slot: Option<u32>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was removed, where it was.
@@ -44,9 +47,9 @@ impl Resource {
     /// Decides whether a resource may be added, and makes the record; lists are sorted and freed of doubles.
     ///
     /// # Errors
-    /// A denial where a list is empty or too long, or a target lies inside Doorward's own network: devices must not
-    /// reach one another through a resource.
-    pub fn add(new: NewResource, network: &TunnelNetwork, now: Timestamp) -> Result<Self, Denial> {
+    /// A denial where a list is empty or too long, or a target lies inside Doorward's own network (devices must not
+    /// reach one another through a resource) or inside its own zone (a resource would lead to itself).
+    pub fn add(new: NewResource, network: &TunnelNetwork, zone: &DnsName, now: Timestamp) -> Result<Self, Denial> {
         let NewResource { id, name, mut targets, mut allow } = new;
         targets.sort_unstable();
         targets.dedup();
@@ -76,7 +79,18 @@ impl Resource {
                 )));
             }
         }
-        Ok(Self { id, name, targets, allow, created_at: now, removed_at: None })
+        if let Some(own) = targets.iter().filter_map(Target::name).find(|target| target.is_within(zone)) {
+            return Err(Denial::refused(format!(
+                "target {own} lies inside Doorward's own zone {zone}: give the name that your own network has for it"
+            )));
+        }
+        Ok(Self { id, name, targets, allow, service_slot: None, created_at: now, removed_at: None })
+    }
+
+    /// Returns its own address inside this network; `None` where the network has none, or none for its number.
+    #[must_use]
+    pub fn service(&self, network: &TunnelNetwork) -> Option<ServiceAddress> {
+        network.service_address(self.service_slot?)
     }
 }
 
@@ -93,7 +107,8 @@ mod tests {
             targets: targets.iter().map(|text| text.parse().unwrap()).collect(),
             allow: allow.iter().map(|text| text.parse().unwrap()).collect(),
         };
-        Resource::add(new, &TunnelNetwork::default(), t(1))
+        let zone = "doorward.internal".parse().unwrap();
+        Resource::add(new, &TunnelNetwork::default(), &zone, t(1))
     }
 
     #[test]
@@ -109,5 +124,25 @@ mod tests {
         for inside in ["100.80.0.7", "100.80.0.0/16", "100.0.0.0/8", "fd64:6f6f:7277::9"] {
             assert_eq!(add(&[inside], &["icmp"]).unwrap_err().code, DenialCode::Refused, "{inside}");
         }
+    }
+
+    #[test]
+    fn a_name_is_a_target_unless_it_is_one_of_ours() {
+        assert!(add(&["db.shop.example", "10.0.5.10"], &["tcp/5432"]).is_ok());
+        for own in ["doorward.internal", "panel.doorward.internal"] {
+            let denial = add(&["10.0.5.10", own], &["icmp"]).unwrap_err();
+            assert!(denial.code == DenialCode::Refused && denial.sentence.contains(own), "{denial:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_follows_from_the_number_and_the_network() {
+        let mut panel = add(&["10.0.5.10"], &["tcp/443"]).unwrap();
+        let network = TunnelNetwork::default();
+        assert_eq!(panel.service(&network), None);
+        panel.service_slot = Some(2);
+        assert_eq!(panel.service(&network), network.service_address(2));
+        let small = TunnelNetwork::new("10.9.0.0/30".parse().unwrap(), "fd00::/126".parse().unwrap()).unwrap();
+        assert_eq!(panel.service(&small), None);
     }
 }

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doorward_model::TunnelNetwork;
+use doorward_model::{DnsName, TunnelNetwork};
 use serde::Deserialize;
+
+use crate::api::Routes;
 
 /// `[server]` of `doorward.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -48,6 +50,10 @@ pub struct ControlPlaneConfig {
     pub server: ServerSection,
     /// The tunnel's network, the same as the gateways'.
     pub network: TunnelNetwork,
+    /// The zone in which each resource has its name.
+    pub zone: DnsName,
+    /// What people's configs route.
+    pub routes: Routes,
     /// How long a gateway goes on enforcing what it last heard; at least 1 s.
     pub authority_ttl: Duration,
     /// How long a sign-in lasts; zero: leases follow grants alone.

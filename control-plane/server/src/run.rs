@@ -142,6 +142,8 @@ async fn open(
         clock: Clock::start(recorded_at_latest),
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
+        zone: config.zone.clone(),
+        routes: config.routes,
         authority_ttl: config.authority_ttl,
         feed_authority,
         remote_feed: config.server.feed_listen.is_some(),

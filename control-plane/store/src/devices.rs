@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::db::{Row, args};
 use crate::{ReadTx, StoreError, WriteTx};
 
-/// How long an address rests after its device was revoked, so that no late packet and no stale rule of anybody's
-/// firewall takes the next device for the last one.
-const ADDRESS_REST: Duration = Duration::from_secs(24 * 3600);
+/// How long an address rests after its device was revoked or its resource removed, so that no late packet and no stale rule of anybody's
+/// firewall takes the next one for the last one.
+pub(crate) const ADDRESS_REST: Duration = Duration::from_secs(24 * 3600);
 
 pub(crate) fn device(row: &Row) -> Result<Device, StoreError> {
     let revoked = match row.time_opt("d_revoked_at")? {

@@ -75,6 +75,17 @@ pub enum StoreError {
         /// How many of them rest.
         resting: u64,
     },
+    /// Every service address is taken or resting.
+    #[error(
+        "all {slots} service addresses of `[network]` are taken or resting ({resting} rest for 24 h after their resource \
+         was removed): remove resources, wait, or choose a larger network"
+    )]
+    ServicePoolFull {
+        /// How many there are.
+        slots: u32,
+        /// How many of them rest.
+        resting: u64,
+    },
     /// A gateway may not enrol.
     #[error(transparent)]
     Enrolment(#[from] EnrolmentRefusal),

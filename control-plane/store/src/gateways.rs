@@ -1,11 +1,22 @@
 //! Gateways and how they enrol.
 
-use doorward_domain::{EnrolmentToken, Gateway, TokenHash, check_enrolment};
-use doorward_model::{GatewayId, GatewayName, PublicKey, Revision, Timestamp};
+use doorward_domain::{EnrolmentToken, Gateway, Introduction, TokenHash, check_enrolment};
+use doorward_model::{GatewayId, GatewayName, Revision, Timestamp};
 
 use crate::db::{Row, args};
 use crate::devices::public_key;
 use crate::{ReadTx, Store, StoreError, WriteTx};
+
+/// Columns are named, so that a statement that a replica has prepared stays valid when a later release adds one.
+macro_rules! select_gateways {
+    ($tail:literal) => {
+        concat!(
+            "SELECT id, name, certificate_sha256, public_key, endpoint, version, resolver, ports, enrolled_at, ",
+            "last_seen_at, revision, removed_at FROM gateways ",
+            $tail
+        )
+    };
+}
 
 fn gateway(row: &Row) -> Result<Gateway, StoreError> {
     Ok(Gateway {
@@ -15,6 +26,8 @@ fn gateway(row: &Row) -> Result<Gateway, StoreError> {
         public_key: row.bytes32_opt("public_key")?.map(public_key).transpose()?,
         endpoint: row.get("endpoint")?,
         version: row.get("version")?,
+        resolver: row.count("resolver")? != 0,
+        ports: row.json("ports")?,
         enrolled_at: row.time("enrolled_at")?,
         last_seen_at: row.time_opt("last_seen_at")?,
         revision: row.count_opt("revision")?.map(Revision),
@@ -29,7 +42,7 @@ impl ReadTx {
     /// Any [`StoreError`] of reading.
     pub async fn gateways(&mut self) -> Result<Vec<Gateway>, StoreError> {
         self.tx
-            .rows("SELECT * FROM gateways WHERE removed_at IS NULL ORDER BY name", args![])
+            .rows(select_gateways!("WHERE removed_at IS NULL ORDER BY name"), args![])
             .await?
             .iter()
             .map(gateway)
@@ -41,7 +54,7 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn gateway_by_name(&mut self, name: &GatewayName) -> Result<Option<Gateway>, StoreError> {
-        let sql = "SELECT * FROM gateways WHERE name = $1 AND removed_at IS NULL";
+        let sql = select_gateways!("WHERE name = $1 AND removed_at IS NULL");
         self.tx.row(sql, args![name.as_str()]).await?.as_ref().map(gateway).transpose()
     }
 
@@ -139,17 +152,20 @@ impl WriteTx {
     pub async fn gateway_hello(
         &mut self,
         id: GatewayId,
-        key: &PublicKey,
-        endpoint: &str,
-        version: &str,
+        said: &Introduction,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let Introduction { public_key: key, endpoint, version, resolver, ports } = said;
         let own = "SELECT name FROM gateways WHERE public_key = $1 AND id = $2";
         if self.tx.row(own, args![key.as_bytes(), id.uuid()]).await?.is_none() {
             self.refuse_used_key(key).await?;
         }
-        let sql = "UPDATE gateways SET public_key = $2, endpoint = $3, version = $4, last_seen_at = $5 WHERE id = $1 AND removed_at IS NULL";
-        match self.tx.execute(sql, args![id.uuid(), key.as_bytes(), endpoint, version, now]).await? {
+        let ports = serde_json::to_string(ports).map_err(|source| StoreError::corrupt("ports", source))?;
+        let args =
+            args![id.uuid(), key.as_bytes(), endpoint.as_str(), version.as_str(), now, i64::from(*resolver), ports,];
+        let sql = "UPDATE gateways SET public_key = $2, endpoint = $3, version = $4, last_seen_at = $5, resolver = $6, \
+                   ports = $7 WHERE id = $1 AND removed_at IS NULL";
+        match self.tx.execute(sql, args).await? {
             0 => Err(StoreError::not_found(
                 "this gateway was removed: enrol it again with `doorward gateway token add NAME`",
             )),

@@ -147,7 +147,12 @@ impl Store {
     }
 
     async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
-        let mut tx = self.read().await?;
+        // On SQLite the writer is asked: a reader that knew the schema from before a migration would compile its first
+        // statements for that one, and the driver counts a row's columns before SQLite compiles them anew.
+        let mut tx = match &self.engine {
+            Engine::Sqlite { write, .. } => ReadTx { tx: Tx::Sqlite(write.begin_with("BEGIN DEFERRED").await?) },
+            Engine::Postgres { .. } => self.read().await?,
+        };
         let (exists, migrations) = match &self.engine {
             Engine::Sqlite { .. } => {
                 ("SELECT name AS found FROM sqlite_master WHERE name = '_sqlx_migrations'", &MIGRATIONS_SQLITE)
@@ -207,7 +212,8 @@ async fn open_sqlite(file: &Path) -> Result<Engine, StoreError> {
         .busy_timeout(WRITE_WAIT_MAX);
     let write = pool(1).connect_with(options.clone()).await.map_err(|source| opened(source, failed))?;
     let options = options.pragma("query_only", "ON");
-    let read = pool(SQLITE_READERS_MAX).connect_with(options).await.map_err(|source| opened(source, failed))?;
+    // Readers connect when they are first needed, which is after the migrations.
+    let read = pool(SQLITE_READERS_MAX).connect_lazy_with(options);
     Ok(Engine::Sqlite { read, write })
 }
 

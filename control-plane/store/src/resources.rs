@@ -1,9 +1,10 @@
 //! Resources.
 
 use doorward_domain::Resource;
-use doorward_model::{DeviceId, GrantId, ResourceId, ResourceName, Timestamp};
+use doorward_model::{DeviceId, GrantId, ResourceId, ResourceName, Timestamp, TunnelNetwork};
 
 use crate::db::{Row, args};
+use crate::devices::ADDRESS_REST;
 use crate::{ReadTx, StoreError, WriteTx};
 
 /// What ended with a resource.
@@ -15,15 +16,27 @@ pub struct Removed {
     pub devices: Vec<DeviceId>,
 }
 
+/// Columns are named, so that a statement that a replica has prepared stays valid when a later release adds one.
+macro_rules! select_resources {
+    ($tail:literal) => {
+        concat!("SELECT id, name, targets, allowed, service_slot, created_at, removed_at FROM resources ", $tail)
+    };
+}
+
 fn resource(row: &Row) -> Result<Resource, StoreError> {
     Ok(Resource {
         id: ResourceId::new(row.get("id")?),
         name: row.parsed("name")?,
         targets: row.json("targets")?,
         allow: row.json("allowed")?,
+        service_slot: row.get::<Option<i64>>("service_slot")?.map(slot).transpose()?,
         created_at: row.time("created_at")?,
         removed_at: row.time_opt("removed_at")?,
     })
+}
+
+fn slot(number: i64) -> Result<u32, StoreError> {
+    u32::try_from(number).map_err(|source| StoreError::corrupt("service_slot", source))
 }
 
 impl ReadTx {
@@ -32,7 +45,7 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn resource_by_name(&mut self, name: &ResourceName) -> Result<Option<Resource>, StoreError> {
-        let sql = "SELECT * FROM resources WHERE name = $1 AND removed_at IS NULL";
+        let sql = select_resources!("WHERE name = $1 AND removed_at IS NULL");
         self.tx.row(sql, args![name.as_str()]).await?.as_ref().map(resource).transpose()
     }
 
@@ -42,7 +55,7 @@ impl ReadTx {
     /// Any [`StoreError`] of reading.
     pub async fn resources(&mut self) -> Result<Vec<Resource>, StoreError> {
         self.tx
-            .rows("SELECT * FROM resources WHERE removed_at IS NULL ORDER BY name", args![])
+            .rows(select_resources!("WHERE removed_at IS NULL ORDER BY name"), args![])
             .await?
             .iter()
             .map(resource)
@@ -54,22 +67,24 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn resources_with_removed(&mut self) -> Result<Vec<Resource>, StoreError> {
-        self.tx.rows("SELECT * FROM resources ORDER BY created_at, id", args![]).await?.iter().map(resource).collect()
+        self.tx.rows(select_resources!("ORDER BY created_at, id"), args![]).await?.iter().map(resource).collect()
     }
 }
 
 impl WriteTx {
-    /// Adds a resource. The name of a removed one may come back; the grants of the old one do not.
+    /// Adds a resource and gives it a service address; returns it with its number. The name of a removed one may come
+    /// back; the grants of the old one do not, nor does its address while any other is free.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where a resource of that name exists.
-    pub async fn resource_add(&mut self, resource: &Resource) -> Result<(), StoreError> {
+    /// [`StoreError::Conflict`] where a resource of that name exists; [`StoreError::ServicePoolFull`].
+    pub async fn resource_add(&mut self, resource: &Resource, network: &TunnelNetwork) -> Result<Resource, StoreError> {
         if self.resource_by_name(&resource.name).await?.is_some() {
             let name = &resource.name;
             return Err(StoreError::conflict(format!(
                 "resource {name} exists already: choose another name, or run `doorward resource remove {name}` first"
             )));
         }
+        let slot = self.free_service_slot(network, resource.created_at).await?;
         let json =
             |result: Result<String, serde_json::Error>| result.map_err(|source| StoreError::corrupt("targets", source));
         let args = args![
@@ -78,11 +93,36 @@ impl WriteTx {
             json(serde_json::to_string(&resource.targets))?,
             json(serde_json::to_string(&resource.allow))?,
             resource.created_at,
+            i64::from(slot),
         ];
-        self.tx
-            .execute("INSERT INTO resources (id, name, targets, allowed, created_at) VALUES ($1, $2, $3, $4, $5)", args)
-            .await
-            .map(drop)
+        let sql = "INSERT INTO resources (id, name, targets, allowed, created_at, service_slot) \
+                   VALUES ($1, $2, $3, $4, $5, $6)";
+        self.tx.execute(sql, args).await?;
+        Ok(Resource { service_slot: Some(slot), ..resource.clone() })
+    }
+
+    /// Finds the lowest number that was never given, or else the one that has rested longest: bookmarks and firewall rules
+    /// outlive a resource, and must not lead to another one sooner than they have to.
+    async fn free_service_slot(&mut self, network: &TunnelNetwork, now: Timestamp) -> Result<u32, StoreError> {
+        // A network without service addresses hands out numbers all the same, so that a larger one gives addresses later.
+        let slots = if network.service_address(0).is_some() { network.service_slots() } else { u32::MAX };
+        let next = "SELECT COALESCE(MAX(service_slot) + 1, 0) AS slot FROM resources";
+        let next = self.tx.row(next, args![]).await?.map(|row| row.get("slot").and_then(slot)).transpose()?;
+        if let Some(next) = next.filter(|next| *next < slots) {
+            return Ok(next);
+        }
+        let rested_since = now.checked_sub(ADDRESS_REST).unwrap_or(Timestamp::MIN);
+        let rested = "SELECT service_slot AS slot FROM resources WHERE service_slot < $1 GROUP BY service_slot \
+                      HAVING COUNT(*) = COUNT(removed_at) AND MAX(removed_at) <= $2 \
+                      ORDER BY MAX(removed_at), service_slot LIMIT 1";
+        if let Some(row) = self.tx.row(rested, args![i64::from(slots), rested_since]).await? {
+            return row.get("slot").and_then(slot);
+        }
+        let resting = "SELECT COUNT(DISTINCT service_slot) AS resting FROM resources r WHERE service_slot < $1 AND NOT EXISTS \
+                       (SELECT 1 FROM resources l WHERE l.service_slot = r.service_slot AND l.removed_at IS NULL)";
+        let row = self.tx.row(resting, args![i64::from(slots)]).await?;
+        let resting = row.map(|row| row.count("resting")).transpose()?.unwrap_or(0);
+        Err(StoreError::ServicePoolFull { slots, resting })
     }
 
     /// Removes a resource and takes back every grant on it.

@@ -7,12 +7,12 @@ mod common;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::{World, entry, key, on_both, t};
+use common::{World, entry, key, on_both, raw, t};
 use doorward_domain::{
-    Alert, AlertKind, ApiToken, ChainHead, Derived, EnrolmentRefusal, LeaseTerms, LockdownState, PrincipalState,
-    Receipt, TokenHash, derive_lease, offboard, restore, suspend, verify_chain,
+    Alert, AlertKind, ApiToken, ChainHead, Derived, EnrolmentRefusal, Introduction, LeaseTerms, LockdownState,
+    PrincipalState, Receipt, TokenHash, derive_lease, offboard, restore, suspend, verify_chain,
 };
-use doorward_model::{DeviceId, EndReason, GatewayEventKind, GatewayId, Lockdown, Revision, TunnelNetwork};
+use doorward_model::{DeviceId, EndReason, GatewayEventKind, GatewayId, Lockdown, PublicKey, Revision, TunnelNetwork};
 use doorward_store::test_support::TestDatabase;
 use doorward_store::{Outbox, Store, StoreError};
 use uuid::Uuid;
@@ -41,6 +41,11 @@ on_both! {
 
 fn terms() -> LeaseTerms {
     LeaseTerms { network: TunnelNetwork::default(), sign_in_window: Duration::ZERO }
+}
+
+fn said(public_key: PublicKey, version: &str) -> Introduction {
+    let (endpoint, version) = ("203.0.113.2:51820".to_owned(), version.to_owned());
+    Introduction { public_key, endpoint, version, resolver: true, ports: vec![51820, 443] }
 }
 
 async fn derived(store: &Store, device: DeviceId, now: i64) -> Derived {
@@ -182,13 +187,14 @@ async fn a_key_is_used_once_for_ever(database: TestDatabase) {
     );
 
     let main = tx.gateway_local(GatewayId::new(Uuid::now_v7()), &"main".parse().unwrap(), t(1)).await.unwrap();
-    tx.gateway_hello(main.id, &key(200), "203.0.113.2:51820", "0.1.0", t(1)).await.unwrap();
-    tx.gateway_hello(main.id, &key(200), "203.0.113.2:51820", "0.1.1", t(2)).await.unwrap();
+    tx.gateway_hello(main.id, &said(key(200), "0.1.0"), t(1)).await.unwrap();
+    tx.gateway_hello(main.id, &said(key(200), "0.1.1"), t(2)).await.unwrap();
+    let known = tx.gateway_by_name(&main.name).await.unwrap().unwrap();
+    assert!(said(key(200), "0.1.1").is_known(&known) && !said(key(200), "0.1.0").is_known(&known), "{known:?}");
     let gateways = doorward_domain::NewDevice { public_key: key(200), ..world.new_device(8, 11) };
     let conflict = tx.device_add(&gateways, &TunnelNetwork::default()).await.unwrap_err();
     assert!(matches!(&conflict, StoreError::Conflict { what } if what.contains("gateway main")), "{conflict}");
-    let conflict =
-        tx.gateway_hello(main.id, &world.laptop.public_key, "203.0.113.2:51820", "0.1.0", t(3)).await.unwrap_err();
+    let conflict = tx.gateway_hello(main.id, &said(world.laptop.public_key, "0.1.0"), t(3)).await.unwrap_err();
     assert!(matches!(conflict, StoreError::Conflict { .. }), "{conflict}");
 }
 
@@ -207,9 +213,12 @@ async fn names_come_back_when_what_had_them_is_gone(database: TestDatabase) {
     let world = World::new(&database).await;
     let mut tx = world.store.write().await.unwrap();
     let twin = doorward_domain::Resource { id: doorward_model::ResourceId::new(Uuid::now_v7()), ..world.panel.clone() };
-    assert!(matches!(tx.resource_add(&twin).await.unwrap_err(), StoreError::Conflict { .. }));
+    assert!(matches!(
+        tx.resource_add(&twin, &TunnelNetwork::default()).await.unwrap_err(),
+        StoreError::Conflict { .. }
+    ));
     tx.resource_remove(world.panel.id, t(5)).await.unwrap();
-    tx.resource_add(&twin).await.unwrap();
+    let twin = tx.resource_add(&twin, &TunnelNetwork::default()).await.unwrap();
     assert_eq!(tx.resources().await.unwrap(), [twin]);
     assert!(matches!(tx.resource_remove(world.panel.id, t(6)).await.unwrap_err(), StoreError::NotFound { .. }));
 
@@ -349,7 +358,7 @@ async fn an_enrolment_token_counts_once_and_for_one_name(database: TestDatabase)
     tx.gateway_remove(&name, t(7)).await.unwrap();
     assert_eq!(tx.gateways().await.unwrap(), []);
     assert!(matches!(tx.gateway_remove(&name, t(8)).await.unwrap_err(), StoreError::NotFound { .. }));
-    let gone = tx.gateway_hello(id, &key(9), "203.0.113.2:51820", "0.1.0", t(8)).await.unwrap_err();
+    let gone = tx.gateway_hello(id, &said(key(9), "0.1.0"), t(8)).await.unwrap_err();
     assert!(matches!(gone, StoreError::NotFound { .. }), "{gone}");
 }
 
@@ -435,9 +444,11 @@ async fn observations_read_back(database: TestDatabase) {
 
 async fn a_database_of_a_newer_version_is_refused(database: TestDatabase) {
     database.open().await.unwrap().close().await;
-    common::pretend_newer_schema(&database).await;
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                 SELECT 9999, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
+    raw!(&database, later);
     let refusal = database.open().await.unwrap_err();
-    assert!(matches!(refusal, StoreError::NewerSchema { found: 9_999, known: 1 }), "{refusal}");
+    assert!(matches!(refusal, StoreError::NewerSchema { found: 9_999, known: 2 }), "{refusal}");
 }
 
 async fn ten_thousand_devices_are_read_in_well_under_a_second(database: TestDatabase) {
@@ -451,7 +462,7 @@ async fn ten_thousand_devices_are_read_in_well_under_a_second(database: TestData
         let new = doorward_domain::NewDevice {
             id,
             name: format!("device{n}").parse().unwrap(),
-            public_key: doorward_model::PublicKey::from_bytes(bytes).unwrap(),
+            public_key: PublicKey::from_bytes(bytes).unwrap(),
             ..world.new_device(0, 5)
         };
         tx.device_add(&new, &TunnelNetwork::default()).await.unwrap();

@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use doorward_client_config::{PrivateKey, qr_svg, qr_terminal};
+use doorward_client_config::{PrivateKey, qr_svg, qr_terminal, without_comments};
 use doorward_control_plane::api::{
-    Device, DeviceAdded, DeviceNew, DeviceState, EndOutcome, EndRequest, Gateway, Person,
+    Device, DeviceAdded, DeviceNew, DeviceState, EndOutcome, EndRequest, Gateway, Reachable, Routes,
 };
 use doorward_model::{DeviceId, DeviceName, Email, PublicKey, TimeLimit};
 use rand::TryRng as _;
 use zeroize::Zeroizing;
 
 use super::preshared_key::{self, SetArgs, WithKey};
-use super::{config_text, person, receipts, time};
+use super::{config_text, receipts, resource, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
 use crate::output::{self, Output, Rows};
@@ -23,6 +23,7 @@ Examples:
   doorward device add dba@agency.example laptop --out laptop.conf
   doorward device add dba@agency.example phone --qr --for 90d
   doorward device add dba@agency.example laptop --public-key \"$(wg pubkey < key)\" --out laptop.conf
+  doorward device add dba@agency.example tablet --routes service --port 443 --out tablet.conf
   doorward device list
   doorward device revoke 0192f0c1-7a3e-7cc1-b2f4-0123456789ab";
 
@@ -73,6 +74,13 @@ pub(super) struct AddArgs {
     /// How long the device is good: 8h, 90d; until revoked if left out
     #[arg(long = "for", value_name = "SPAN")]
     valid_for: Option<TimeLimit>,
+    /// What the config routes: `service`, Doorward's own network alone, so that it stays right when grants change; or
+    /// `targets`, the granted prefixes too [default: `[network] routes` of the server]
+    #[arg(long, value_name = "WHAT")]
+    routes: Option<Routes>,
+    /// The UDP port that the config dials, for networks that block the usual one; the gateway must listen on it
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
     /// Writes the config to this file, mode 0600, instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -130,7 +138,6 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         config: args.out.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
         qr_svg: args.qr_svg.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
     };
-    let owner: Person = client.get(&person::path(&args.email)).await?;
     let gateways: Vec<Gateway> = client.get("/api/v1/gateways").await?;
     if !gateways.iter().any(|gateway| gateway.endpoint.is_some() && gateway.public_key.is_some()) {
         return Err(config_text::no_gateway());
@@ -141,9 +148,11 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         public_key: key.public,
         preshared_key: preshared_key.clone(),
         valid_for: args.valid_for,
+        routes: args.routes,
+        port: args.port,
     };
     let added: DeviceAdded = client.post(PATH, &new).await?;
-    let delivered = config_text::wg_quick(&added, &owner, key.private, preshared_key)
+    let delivered = config_text::wg_quick(&added, key.private, preshared_key)
         .and_then(|config| deliver(&args, &added, &config, made_here, destinations, out));
     match delivered {
         Ok(()) => {}
@@ -151,10 +160,27 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         Err(error @ CliError::Stdout { .. }) if args.out.is_some() => return Err(error),
         Err(error) => return Err(take_back(client, &added, error).await),
     }
+    if !out.is_json() && !added.resources.is_empty() {
+        output::aside(&places(&added.resources));
+    }
     for warning in &added.warnings {
         output::warn(warning);
     }
     Ok(())
+}
+
+/// Draws where the person finds what they may use.
+fn places(resources: &[Reachable]) -> String {
+    let mut rows = Rows::new(&["RESOURCE", "SERVICE ADDRESS", "DNS NAME", "ALLOWED"]);
+    for it in resources {
+        rows.add(vec![
+            it.name.to_string(),
+            resource::join_or_dash(&config_text::addresses(it)),
+            output::or_dash(it.dns_name.as_ref()),
+            resource::join(&it.allow),
+        ]);
+    }
+    rows.or_else("")
 }
 
 /// Takes the key that was given, or makes a pair.
@@ -199,7 +225,7 @@ fn deliver(
     out: Output,
 ) -> Result<(), CliError> {
     if let Some(file) = destinations.qr_svg {
-        file.place(&qr_svg(config).map_err(|error| CliError::Failed(error.to_string()))?)?;
+        file.place(&qr_svg(&without_comments(config)).map_err(|error| CliError::Failed(error.to_string()))?)?;
     }
     let in_a_file = destinations.config.is_some();
     if let Some(file) = destinations.config {
@@ -209,7 +235,7 @@ fn deliver(
         return json(args, added, config, (made_here && !in_a_file, !in_a_file), out);
     }
     if args.qr {
-        match qr_terminal(config) {
+        match qr_terminal(&without_comments(config)) {
             Ok(drawn) => out.precious_text(&drawn)?,
             Err(error) => {
                 output::warn(&error.to_string());

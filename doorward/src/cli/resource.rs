@@ -1,19 +1,23 @@
 //! `doorward resource`.
 
+use std::net::IpAddr;
+
 use clap::{Args, Subcommand};
 use doorward_control_plane::api::{EndOutcome, Resource, ResourceNew};
 use doorward_model::{Allow, ResourceName, Target};
 
-use super::receipts;
+use super::{receipts, records};
 use crate::client::{Client, segment};
 use crate::error::CliError;
-use crate::output::{Output, Rows};
+use crate::output::{Output, Rows, or_dash};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
   doorward resource add admin-panel --target 10.0.5.10 --allow tcp/443
   doorward resource add resolver --target 10.0.5.53 --target fd00::53 --allow udp/53 --allow tcp/53 --allow icmp
+  doorward resource add customer-db --target db.shop.example --allow tcp/5432
   doorward resource list
+  doorward resource records --format hosts
   doorward resource remove admin-panel";
 
 /// What to do with resources.
@@ -25,6 +29,11 @@ pub(super) enum ResourceCommand {
     /// Lists the resources
     #[command(after_help = "Examples:\n  doorward resource list")]
     List,
+    /// Prints every resource's DNS name and service address, for a zone of your own or for /etc/hosts
+    #[command(
+        after_help = "Examples:\n  doorward resource records\n  doorward resource records --format hosts | sudo tee -a /etc/hosts"
+    )]
+    Records(records::RecordsArgs),
     /// Removes a resource; its grants end, and the gateways confirm it
     #[command(after_help = "Examples:\n  doorward resource remove admin-panel")]
     Remove {
@@ -38,7 +47,7 @@ pub(super) enum ResourceCommand {
 pub(super) struct AddArgs {
     /// Its name: letters, digits, `-`, `_`, `.`
     name: ResourceName,
-    /// Where it is: an address or a prefix; may be given several times
+    /// Where it is: an address, a prefix or a DNS name that the gateway resolves; may be given several times
     #[arg(long = "target", value_name = "ADDR", required = true)]
     targets: Vec<Target>,
     /// What is allowed there: tcp/443, udp/53, tcp/8000-8010 or icmp; may be given several times
@@ -51,13 +60,17 @@ pub(super) async fn run(command: ResourceCommand, client: &Client, out: Output) 
         ResourceCommand::Add(AddArgs { name, targets, allow }) => {
             let resource: Resource = client.post("/api/v1/resources", &ResourceNew { name, targets, allow }).await?;
             out.result(&resource, |it| {
-                format!("{} is added\nnext: doorward grant add EMAIL {} --for 8h", it.name, it.name)
+                let addresses = addresses(it);
+                let at =
+                    if addresses.is_empty() { String::new() } else { format!(", its address is {}", join(&addresses)) };
+                format!("{} is added{at}\nnext: doorward grant add EMAIL {} --for 8h", it.name, it.name)
             })
         }
         ResourceCommand::List => {
             let resources: Vec<Resource> = client.get("/api/v1/resources").await?;
             out.result(&resources, |it| table(it))
         }
+        ResourceCommand::Records(args) => records::run(&args, client, out).await,
         ResourceCommand::Remove { name } => {
             let outcome: EndOutcome = client.delete(&format!("/api/v1/resources/{}", segment(&name))).await?;
             receipts::show(out, &outcome, &outcome, &format!("{name} is removed"))
@@ -66,13 +79,30 @@ pub(super) async fn run(command: ResourceCommand, client: &Client, out: Output) 
 }
 
 fn table(resources: &[Resource]) -> String {
-    let mut rows = Rows::new(&["NAME", "TARGETS", "ALLOWED"]);
+    let mut rows = Rows::new(&["NAME", "SERVICE ADDRESS", "DNS NAME", "TARGETS", "ALLOWED"]);
     for it in resources {
-        rows.add(vec![it.name.to_string(), join(&it.targets), join(&it.allow)]);
+        rows.add(vec![
+            it.name.to_string(),
+            join_or_dash(&addresses(it)),
+            or_dash(it.dns_name.as_ref()),
+            join(&it.targets),
+            join(&it.allow),
+        ]);
     }
     rows.or_else("no resources yet: add one with `doorward resource add NAME --target ADDR --allow tcp/443`")
 }
 
-fn join<T: ToString>(items: &[T]) -> String {
+/// Lists a resource's own addresses, IPv4 first.
+pub(super) fn addresses(resource: &Resource) -> Vec<IpAddr> {
+    resource.service_v4.map(IpAddr::from).into_iter().chain(resource.service_v6.map(IpAddr::from)).collect()
+}
+
+/// Joins what a cell has to hold.
+pub(super) fn join<T: ToString>(items: &[T]) -> String {
     items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Joins what a cell has to hold, or writes a dash for nothing.
+pub(super) fn join_or_dash<T: ToString>(items: &[T]) -> String {
+    if items.is_empty() { "-".to_owned() } else { join(items) }
 }

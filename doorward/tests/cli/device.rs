@@ -40,7 +40,8 @@ fn a_pair_that_is_made_here_goes_into_the_config_alone() {
     let addresses =
         format!("{}/32, {}/128", device["address_v4"].as_str().unwrap(), device["address_v6"].as_str().unwrap());
     assert_eq!(value("Address"), addresses);
-    assert!(config.contains("# Reaches: customer-db\n"), "{config}");
+    let reaches = "# Reaches customer-db at 100.80.255.254, fd64:6f6f:7277::fffe (tcp/5432)\n";
+    assert!(config.contains(reaches), "{config}");
     let data = walk(server.data(), &out);
     assert!(
         !data.iter().any(|file| contains(file, value("PrivateKey").as_bytes())),

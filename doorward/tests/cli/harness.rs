@@ -74,10 +74,15 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Starts one and waits until it answers.
     pub(crate) fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// Starts one with more in its configuration, and waits until it answers.
+    pub(crate) fn start_with(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let https_port = free_port();
         let config =
-            format!("[server]\nlisten = \"127.0.0.1:{https_port}\"\nurl = \"https://localhost:{https_port}\"\n");
+            format!("[server]\nlisten = \"127.0.0.1:{https_port}\"\nurl = \"https://localhost:{https_port}\"\n{more}");
         std::fs::write(folder.path().join("doorward.toml"), config).expect("a config");
         let child = Self::command(folder.path()).stderr(Stdio::null()).spawn().expect("the binary runs");
         let this = Self { child, folder, https_port };
@@ -135,7 +140,12 @@ impl ControlPlane {
 
     /// Connects a gateway named `main` that confirms whatever it hears.
     pub(crate) fn with_gateway(&self) -> FakeGateway {
-        let gateway = FakeGateway::connect(self.data().join("feed.sock"));
+        self.with_gateway_that(false, &[])
+    }
+
+    /// Connects a gateway that resolves or not, and listens on these ports.
+    pub(crate) fn with_gateway_that(&self, resolver: bool, ports: &[u16]) -> FakeGateway {
+        let gateway = FakeGateway::connect(self.data().join("feed.sock"), resolver, ports.to_vec());
         wait_until("the gateway is connected", || self.json("status")["gateways"][0]["connected"] == true);
         gateway
     }
@@ -172,15 +182,15 @@ pub(crate) struct FakeGateway {
 }
 
 impl FakeGateway {
-    fn connect(socket: PathBuf) -> Self {
+    fn connect(socket: PathBuf, resolver: bool, ports: Vec<u16>) -> Self {
         let hello = GatewayHello {
             name: "main".parse().expect("a name"),
             public_key: PublicKey::from_bytes(GATEWAY_KEY).expect("a key"),
             endpoint: "203.0.113.2:51820".to_owned(),
             network: TunnelNetwork::default(),
             version: "0".to_owned(),
-            resolver: false,
-            ports: Vec::new(),
+            resolver,
+            ports,
         };
         let reply = post(&socket, "/feed/v1/hello", &serde_json::to_string(&hello).expect("JSON"));
         let reply: HelloReply = serde_json::from_str(&reply).expect("a reply");

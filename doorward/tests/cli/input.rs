@@ -13,7 +13,7 @@ const REFUSED_HERE: &[(&str, i32, &str)] = &[
     ("grant add a@b.example db", 2, "--for"),
     ("grant add a@b.example db --for 8h --until 2030-01-01T00:00:00Z", 2, "cannot be used with"),
     ("resource add db --target 10.0.5.10/24 --allow tcp/443", 2, "10.0.5.0/24"),
-    ("resource add db --target db.internal --allow tcp/443", 2, "targets are addresses"),
+    ("resource add db --target database --allow tcp/443", 2, "DNS name such as db.shop.example"),
     ("resource add db --target 10.0.5.10 --allow tcp/70000", 2, "1 to 65535"),
     ("resource add db --target 10.0.5.10", 2, "--allow"),
     ("resource add a/b --target 10.0.5.10 --allow tcp/443", 2, "letters, digits"),

@@ -15,5 +15,6 @@
 mod device;
 mod harness;
 mod input;
+mod reach;
 mod server;
 mod story;

@@ -3,6 +3,7 @@
 mod enforce;
 mod expire;
 mod from_network;
+mod lookup;
 mod speak;
 mod to_network;
 
@@ -13,8 +14,9 @@ use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicK
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
-use crate::access::decision::Standing;
+use crate::access::decision::{Ground, Standing, Surroundings};
 use crate::access::device::DeviceTable;
+use crate::access::names::Names;
 use crate::authority::{Authority, Edge};
 use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
@@ -28,9 +30,10 @@ use crate::wireguard::index::IndexTable;
 use crate::wireguard::noise::Noise;
 use crate::wireguard::tombstones::Tombstones;
 use crate::wireguard::tunnel::Boringtun;
+use crate::wireguard::waiting::WaitingRoom;
 use crate::{
     BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
-    PeerStatus, Share, SocketId, Transmit, TunnelPacket, TunnelSink,
+    PeerStatus, Share, Transmit, TunnelPacket, TunnelSink, Via,
 };
 
 /// How often timers of live tunnels run.
@@ -53,6 +56,9 @@ pub struct Gateway<N: Noise = Boringtun> {
     lockdown: Lockdown,
     exempt: Set<DeviceId>,
     own: Set<IpAddr>,
+    names: Names,
+    /// A resolver listens on the tunnel addresses.
+    resolver: bool,
     share: Share,
     /// Who has a key that another core owns; kept by core 0, where initiations arrive.
     keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
@@ -62,6 +68,7 @@ pub struct Gateway<N: Noise = Boringtun> {
     tombstones: Tombstones,
 
     admission: Admission,
+    waiting: WaitingRoom,
     indices: IndexTable,
     /// Devices whose tunnel has timers to run.
     live: Set<u32>,
@@ -103,6 +110,8 @@ impl<N: Noise> Gateway<N> {
             lockdown: Lockdown::Off,
             exempt: seed.set(),
             own: seed.set(),
+            names: Names::new(&seed),
+            resolver: false,
             share: Share::WHOLE,
             keys_elsewhere: seed.map(),
             devices: DeviceTable::new(&seed),
@@ -110,6 +119,7 @@ impl<N: Noise> Gateway<N> {
             deadlines: Deadlines::default(),
             tombstones: Tombstones::new(&seed, limits.tombstones_max),
             admission: Admission::new(&seed, limits.handshakes_per_second),
+            waiting: WaitingRoom::new(&seed),
             indices: IndexTable::new(&seed),
             live: seed.set(),
             flows: FlowTable::new(&seed, &limits),
@@ -139,7 +149,7 @@ impl<N: Noise> Gateway<N> {
         &mut self,
         now: Now,
         from: SocketAddr,
-        via: SocketId,
+        via: Via,
         buffer: &[u8],
         stride: usize,
         out: &mut impl TunnelSink,
@@ -165,6 +175,11 @@ impl<N: Noise> Gateway<N> {
             Command::Delta(delta) => self.delta(now, delta),
             Command::Heartbeat(heartbeat) => self.heartbeat(now, &heartbeat),
             Command::OwnAddresses(addresses) => self.own_addresses(now, addresses),
+            Command::Resolved { name, addresses } => self.names.resolved(&name, addresses, now),
+            Command::ResolverListens(listens) => self.resolver_listens(now, listens),
+        }
+        if let Some(names) = self.names.wanted() {
+            self.outbox.event(Event::NamesWanted(names));
         }
     }
 
@@ -188,13 +203,27 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
+    /// Does one thing that can wait, such as a handshake that is not urgent; call it while no packet waits. Says
+    /// whether it did anything.
+    pub fn handle_quiet(&mut self, now: Now) -> bool {
+        let now = self.observe(now);
+        self.answer_waiting(now)
+    }
+
+    /// Returns when [`Gateway::handle_quiet`] has something to do; `None` when nothing waits.
+    #[must_use]
+    pub fn poll_quiet(&self) -> Option<BootTime> {
+        self.waiting.next_at(self.last?.boot)
+    }
+
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.observe(now);
         self.run_deadlines(now);
         if self.tick_at <= now.boot {
             self.tick(now);
-            self.tick_at = now.boot.after(if self.live.is_empty() { TICK_IDLE } else { TICK_LIVE });
+            self.tick_at =
+                now.boot.after(if self.live.is_empty() && self.waiting.is_empty() { TICK_IDLE } else { TICK_LIVE });
         }
     }
 
@@ -221,7 +250,8 @@ impl<N: Noise> Gateway<N> {
     /// Returns when to call [`Gateway::handle_timeout`]; `None` when nothing is due before the next input.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<BootTime> {
-        let busy = !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty();
+        let busy =
+            !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty() || !self.waiting.is_empty();
         let tick = busy.then_some(self.tick_at);
         let deadline = self.last.and_then(|last| self.deadlines.next(last));
         [tick, deadline, self.authority.until()].into_iter().flatten().min()
@@ -248,7 +278,11 @@ impl<N: Noise> Gateway<N> {
 
     /// Lists the live flows.
     pub fn flows(&self) -> impl Iterator<Item = FlowStatus> {
-        self.flows.iter().filter_map(|flow| Some(flow.status(self.devices.get(flow.device)?.leased.id)))
+        self.flows.iter().filter_map(|flow| {
+            let leased = &self.devices.get(flow.device)?.leased;
+            let rule = leased.rules.iter().find(|rule| flow.ground == Ground::Grant(rule.grant));
+            Some(flow.status(leased.id, rule.map(|rule| rule.resource.clone())))
+        })
     }
 
     /// Returns counts and sizes, for metrics and pings. It walks the live tunnels.
@@ -330,6 +364,11 @@ impl<N: Noise> Gateway<N> {
         if self.live.insert(at) {
             self.tick_at = self.tick_at.min(now.boot.after(TICK_LIVE));
         }
+    }
+
+    /// Where the machine is at this moment.
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { network: &self.network, own: &self.own, names: &self.names, resolver: self.resolver }
     }
 
     /// What holds for every device at this moment.

@@ -1,8 +1,12 @@
 //! Devices.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
-use doorward_model::{DeviceId, DeviceName, Email, GatewayName, PresharedKey, PublicKey, TimeLimit, Timestamp};
+use doorward_model::{
+    Allow, DeviceId, DeviceName, DnsName, Email, GatewayName, PresharedKey, PublicKey, ResourceName, TimeLimit,
+    Timestamp,
+};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -28,6 +32,37 @@ pub struct DeviceNew {
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "90d")]
     pub valid_for: Option<TimeLimit>,
+    /// What its config routes. Absent: what `[network] routes` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Routes>,
+    /// The UDP port that its config dials; the gateway must listen on it. Absent: the one of the gateway's endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 443)]
+    pub port: Option<u16>,
+}
+
+/// What a config sends into the tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Routes {
+    /// Doorward's own network, and the prefixes that are granted when the config is made.
+    #[default]
+    Targets,
+    /// Doorward's own network alone: the config stays right when grants change, works where the network at hand uses the
+    /// same addresses as the targets, and does not tell what the inside looks like.
+    Service,
+}
+
+impl FromStr for Routes {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "targets" => Ok(Self::Targets),
+            "service" => Ok(Self::Service),
+            _ => Err("expected `service` (Doorward's network alone) or `targets` (the granted prefixes too)"),
+        }
+    }
 }
 
 /// `PUT /api/v1/devices/{id}/preshared-key`: it counts from the next handshake on.
@@ -92,9 +127,31 @@ pub struct DeviceAdded {
     pub device: Device,
     /// What goes into its config.
     pub client: ClientSettings,
+    /// What the person's live and scheduled grants lead to, by name.
+    pub resources: Vec<Reachable>,
     /// What the admin should know: no gateway known yet, no grant yet.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// A resource as the person sees it who may use it: where to reach it, and nothing of what stands behind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Reachable {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: ResourceName,
+    /// Its own address inside Doorward's network, IPv4; `null` where the network is too small to have any.
+    #[schema(value_type = Option<String>)]
+    pub service_v4: Option<Ipv4Addr>,
+    /// Its own address inside Doorward's network, IPv6.
+    #[schema(value_type = Option<String>)]
+    pub service_v6: Option<Ipv6Addr>,
+    /// Its name in `[network] zone`, for whoever has a resolver, a zone or a hosts file that answers.
+    #[schema(value_type = Option<String>)]
+    pub dns_name: Option<DnsName>,
+    /// What is allowed there.
+    #[schema(value_type = Vec<String>)]
+    pub allow: Vec<Allow>,
 }
 
 /// What a device's config is made of.
@@ -111,9 +168,15 @@ pub struct ClientSettings {
     /// Doorward's own network, IPv6.
     #[schema(value_type = String)]
     pub network_v6: Ipv6Net,
-    /// Targets of the person's live and scheduled grants, sorted, each once.
+    /// What the config routes beside Doorward's own network.
+    pub routes: Routes,
+    /// Prefixes among the targets of the person's live and scheduled grants, sorted, each once; none where `routes` is
+    /// `service`.
     #[schema(value_type = Vec<String>)]
     pub allowed_ips: Vec<IpNet>,
+    /// Whether something should answer for the resources' names: the gateway's resolver, or a zone of the owner's own.
+    #[serde(default)]
+    pub names_answer: bool,
     /// The tunnel's MTU in bytes.
     pub mtu: u16,
     /// Seconds between keepalives.
@@ -131,4 +194,10 @@ pub struct ClientGateway {
     pub public_key: PublicKey,
     /// What to dial, `host:port`.
     pub endpoint: String,
+    /// Whether its resolver, at the gateway's tunnel addresses, answers for every name: only then may a config name it.
+    #[serde(default)]
+    pub resolver: bool,
+    /// The UDP ports it listens on, for networks that block the endpoint's.
+    #[serde(default)]
+    pub ports: Vec<u16>,
 }

@@ -25,6 +25,12 @@ pub struct Gateway {
     pub public_key: Option<PublicKey>,
     /// Its program's version.
     pub version: Option<String>,
+    /// Whether its resolver answers for every name.
+    #[serde(default)]
+    pub resolver: bool,
+    /// The UDP ports it listens on; empty where it did not say.
+    #[serde(default)]
+    pub ports: Vec<u16>,
     /// When it was last heard.
     pub last_seen: Option<Timestamp>,
 }

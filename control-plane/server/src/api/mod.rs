@@ -16,7 +16,9 @@ mod status;
 mod token;
 
 pub use audit::{AuditPage, AuditRow, AuditVerdict};
-pub use device::{ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState};
+pub use device::{
+    ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState, Reachable, Routes,
+};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
 pub use grant::{Grant, GrantAdded, GrantNew, GrantState};

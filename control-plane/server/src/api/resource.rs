@@ -1,6 +1,8 @@
 //! Resources.
 
-use doorward_model::{Allow, ResourceId, ResourceName, Target, Timestamp};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use doorward_model::{Allow, DnsName, ResourceId, ResourceName, Target, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -11,7 +13,7 @@ pub struct ResourceNew {
     /// Its name.
     #[schema(value_type = String, example = "customer-db")]
     pub name: ResourceName,
-    /// Where it is: addresses or prefixes, at least one.
+    /// Where it is: addresses, prefixes or DNS names, at least one.
     #[schema(value_type = Vec<String>, example = json!(["10.0.5.20"]))]
     pub targets: Vec<Target>,
     /// What is allowed there, at least one.
@@ -34,6 +36,16 @@ pub struct Resource {
     /// What is allowed there.
     #[schema(value_type = Vec<String>)]
     pub allow: Vec<Allow>,
+    /// Its own address inside Doorward's network, IPv4, for as long as it exists; `null` where the network is too small to
+    /// have any.
+    #[schema(value_type = Option<String>)]
+    pub service_v4: Option<Ipv4Addr>,
+    /// Its own address inside Doorward's network, IPv6.
+    #[schema(value_type = Option<String>)]
+    pub service_v6: Option<Ipv6Addr>,
+    /// Its name in `[network] zone`; `null` where its own name is no DNS label.
+    #[schema(value_type = Option<String>)]
+    pub dns_name: Option<DnsName>,
     /// When it was added.
     pub created_at: Timestamp,
 }

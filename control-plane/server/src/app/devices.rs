@@ -1,7 +1,7 @@
 //! Devices: list, add, revoke.
 
-use doorward_domain::{self as domain, Action, Actor, GrantState, GrantedResource, NewDevice, Subject, micros};
-use doorward_model::{DeviceId, Email, EndReason, Target, Timestamp};
+use doorward_domain::{self as domain, Action, Actor, NewDevice, Subject, micros};
+use doorward_model::{DeviceId, DnsName, Email, EndReason};
 use doorward_store::Outbox;
 use ipnet::IpNet;
 use serde_json::json;
@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{emails, promised};
-use super::{App, Record, Refusal, allow, allow_read, people, reason, views};
+use super::{App, Record, Refusal, allow, allow_read, people, reach, reason, views};
 use crate::api::{
-    ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, Ended,
+    ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, Ended, Routes,
 };
 
 /// The tunnel's MTU: what every path carries (RFC 8200 section 5), so that no café's network needs luck.
@@ -40,7 +40,8 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
 
 /// Adds a device.
 pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<DeviceAdded, Refusal> {
-    let DeviceNew { email, name, public_key, preshared_key, valid_for } = new;
+    let DeviceNew { email, name, public_key, preshared_key, valid_for, routes, port } = new;
+    let routes = routes.unwrap_or(app.routes);
     allow(actor, Action::DeviceAdd, &Subject::Person(email.clone()))?;
     let now = app.clock.now();
     let until =
@@ -59,7 +60,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
     new.check(&person)?;
     let device = tx.device_add(&new, &app.terms.network).await?;
     let granted = tx.grants_of(person.id).await?;
-    let gateways = tx.gateways().await?;
+    let gateways = reach::gateways(&tx.gateways().await?, port)?;
     let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
     let record = Record {
         at: now,
@@ -67,13 +68,13 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
         action: Action::DeviceAdd,
         subject: Subject::Device(device.id),
         detail: json!({
-            "email": person.email, "name": device.name, "public_key": device.public_key, "until": device.not_after,
+            "email": person.email, "name": device.name, "public_key": device.public_key, "until": device.not_after, "routes": routes,
             "address_v4": rendered.address_v4, "address_v6": rendered.address_v6,
             "preshared_key": rendered.has_preshared_key,
         }),
     };
     app.commit(tx, record, Outbox::Devices(vec![device.id])).await?;
-    Ok(settled(app, rendered, &granted, &gateways, now))
+    Ok(settled(app, rendered, &reach::granted(&granted, now), gateways, routes))
 }
 
 /// Gives a device another pre-shared key, or none; it counts from the next handshake on. The audit tells that, not the key.
@@ -123,39 +124,25 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: DeviceId, why: Option<S
 fn settled(
     app: &App,
     device: Device,
-    granted: &[GrantedResource],
-    gateways: &[domain::Gateway],
-    now: Timestamp,
+    resources: &[&domain::Resource],
+    gateways: Vec<ClientGateway>,
+    routes: Routes,
 ) -> DeviceAdded {
-    let counts = |granted: &&GrantedResource| match granted.grant.state(now) {
-        GrantState::Active | GrantState::Scheduled => true,
-        GrantState::Ended | GrantState::Revoked => false,
-    };
-    let targets = granted.iter().filter(counts).flat_map(|granted| &granted.resource.targets);
-    let mut allowed_ips: Vec<IpNet> = targets.filter_map(Target::net).collect();
-    allowed_ips.sort_unstable();
-    allowed_ips.dedup();
-    let dialled = |gateway: &domain::Gateway| {
-        Some(ClientGateway {
-            name: gateway.name.clone(),
-            public_key: gateway.public_key?,
-            endpoint: gateway.endpoint.clone()?,
-        })
-    };
-    let gateways: Vec<ClientGateway> = gateways.iter().filter_map(dialled).collect();
-    let mut warnings = Vec::new();
+    let mut warnings = reach::warnings(app, resources, routes);
     if gateways.is_empty() {
         warnings.push(
             "no gateway has said hello yet, so the config has no endpoint: start the gateway and add the device again"
                 .to_owned(),
         );
     }
-    if allowed_ips.is_empty() {
+    if resources.is_empty() {
         warnings.push(format!(
             "{} has no grant yet, so this device reaches nothing: run `doorward grant add`",
             device.email
         ));
     }
+    // A zone that the owner chose is one that they serve; nobody but a resolver of ours answers for the default one.
+    let names_answer = app.zone != DnsName::zone_default() || gateways.first().is_some_and(|gateway| gateway.resolver);
     let client = ClientSettings {
         addresses: vec![
             IpNet::from(std::net::IpAddr::V4(device.address_v4)),
@@ -164,9 +151,11 @@ fn settled(
         gateways,
         network_v4: app.terms.network.v4(),
         network_v6: app.terms.network.v6(),
-        allowed_ips,
+        routes,
+        allowed_ips: reach::allowed_ips(resources, routes),
+        names_answer,
         mtu: TUNNEL_MTU,
         persistent_keepalive: KEEPALIVE_SECONDS,
     };
-    DeviceAdded { device, client, warnings }
+    DeviceAdded { device, client, resources: reach::reachable(app, resources), warnings }
 }

@@ -1,6 +1,6 @@
 //! Gateways: list, tokens, removal, and what they say about themselves.
 
-use doorward_domain::{self as domain, Action, Actor, Alert, Subject, TokenHash, check_endpoint};
+use doorward_domain::{self as domain, Action, Actor, Alert, Introduction, Subject, TokenHash};
 use doorward_model::{GatewayEvent, GatewayHello, GatewayId, GatewayName, Timestamp};
 use doorward_store::{Outbox, ReadTx};
 use jiff::SignedDuration;
@@ -16,8 +16,6 @@ use crate::feed::Identity;
 pub(crate) const ENROLMENT_PREFIX: &str = "dwg1";
 /// How long an enrolment token counts.
 const ENROLMENT_SPAN: SignedDuration = SignedDuration::from_hours(24);
-/// Longest version text kept, in bytes.
-const VERSION_BYTES_MAX: usize = 64;
 
 /// Lists gateways.
 pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Gateway>, Refusal> {
@@ -37,6 +35,8 @@ pub(crate) fn render(app: &App, gateway: domain::Gateway) -> Gateway {
         endpoint: gateway.endpoint,
         public_key: gateway.public_key,
         version: gateway.version,
+        resolver: gateway.resolver,
+        ports: gateway.ports,
         last_seen: state.heard_at.max(gateway.last_seen_at),
         name: gateway.name,
     }
@@ -87,7 +87,7 @@ pub(crate) async fn hello(
     identity: Identity,
     hello: GatewayHello,
 ) -> Result<GatewayName, Refusal> {
-    let GatewayHello { name, public_key, endpoint, network, version, .. } = hello;
+    let GatewayHello { name, public_key, endpoint, network, version, resolver, ports } = hello;
     if let Some(certified) = certified.filter(|certified| **certified != name) {
         return Err(Refusal::Refused(format!(
             "this gateway calls itself {name}, and its certificate is for {certified}: set `[gateway] name` to {certified}, or enrol {name}"
@@ -105,18 +105,10 @@ pub(crate) async fn hello(
             own.v6()
         )));
     }
-    check_endpoint(&endpoint)?;
-    if version.len() > VERSION_BYTES_MAX || version.chars().any(char::is_control) {
-        return Err(Refusal::Invalid("a gateway's version is a short text of one line".to_owned()));
-    }
+    let said = Introduction { public_key, endpoint, version, resolver, ports }.check()?;
     let now = app.clock.now();
     let known = enrolled(&mut app.store.read().await?, &name, identity).await?;
-    let same = |gateway: &domain::Gateway| {
-        gateway.public_key == Some(public_key)
-            && gateway.endpoint.as_deref() == Some(&endpoint)
-            && gateway.version.as_deref() == Some(&version)
-    };
-    if known.as_ref().is_some_and(same) {
+    if known.as_ref().is_some_and(|gateway| said.is_known(gateway)) {
         return Ok(name);
     }
     let mut tx = app.store.write().await?;
@@ -124,8 +116,11 @@ pub(crate) async fn hello(
         Some(gateway) => gateway,
         None => tx.gateway_local(GatewayId::new(Uuid::now_v7()), &name, now).await?,
     };
-    tx.gateway_hello(gateway.id, &public_key, &endpoint, &version, now).await?;
-    let detail = json!({ "public_key": public_key, "endpoint": endpoint, "version": version });
+    tx.gateway_hello(gateway.id, &said, now).await?;
+    let detail = json!({
+        "public_key": said.public_key, "endpoint": said.endpoint, "version": said.version, "resolver": said.resolver,
+        "ports": said.ports,
+    });
     app.commit(tx, Record { at: now, actor: &actor, action: Action::GatewayHello, subject, detail }, Outbox::None)
         .await?;
     Ok(name)

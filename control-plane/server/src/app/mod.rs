@@ -9,6 +9,7 @@ pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod lockdown;
 pub(crate) mod people;
+mod reach;
 mod refusal;
 pub(crate) mod resources;
 mod revocation;
@@ -24,12 +25,13 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use doorward_domain::{Action, Actor, AuditEntry, LeaseTerms, Reason, Subject, authorise};
-use doorward_model::Timestamp;
+use doorward_model::{DnsName, Timestamp};
 use doorward_store::{Committed, Outbox, Store, WriteTx};
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::refusal::Refusal;
+use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;
 use crate::net::FeedAuthority;
@@ -64,6 +66,10 @@ pub(crate) struct Server {
     pub(crate) hub: Hub,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
+    /// The zone in which each resource has its name.
+    pub(crate) zone: DnsName,
+    /// What people's configs route, unless somebody asks for another choice.
+    pub(crate) routes: Routes,
     /// How long a gateway goes on enforcing what it last heard.
     pub(crate) authority_ttl: Duration,
     /// Signs gateways' certificates.

@@ -15,7 +15,7 @@ use crate::api::{EndOutcome, Ended, Resource, ResourceNew};
 pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Resource>, Refusal> {
     allow_read(actor)?;
     let resources = app.store.read().await?.resources().await?;
-    Ok(resources.into_iter().map(views::resource).collect())
+    Ok(resources.into_iter().map(|resource| views::resource(app, resource)).collect())
 }
 
 /// Adds a resource.
@@ -25,13 +25,17 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: ResourceNew) -> Result<Re
     allow(actor, Action::ResourceAdd, &subject)?;
     let now = app.clock.now();
     let id = ResourceId::new(Uuid::now_v7());
-    let resource =
-        domain::Resource::add(domain::NewResource { id, name, targets, allow: allowed }, &app.terms.network, now)?;
+    let new = domain::NewResource { id, name, targets, allow: allowed };
+    let resource = domain::Resource::add(new, &app.terms.network, &app.zone, now)?;
     let mut tx = app.store.write().await?;
-    tx.resource_add(&resource).await?;
-    let detail = json!({ "id": resource.id, "targets": resource.targets, "allow": resource.allow });
+    let resource = tx.resource_add(&resource, &app.terms.network).await?;
+    let rendered = views::resource(app, resource);
+    let detail = json!({
+        "id": rendered.id, "targets": rendered.targets, "allow": rendered.allow, "service_v4": rendered.service_v4,
+        "service_v6": rendered.service_v6,
+    });
     app.commit(tx, Record { at: now, actor, action: Action::ResourceAdd, subject, detail }, Outbox::None).await?;
-    Ok(views::resource(resource))
+    Ok(rendered)
 }
 
 /// Removes a resource with its grants.

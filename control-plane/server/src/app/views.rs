@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use doorward_domain::{
     Device, DeviceState, GrantState, GrantedResource, Principal, PrincipalKind, PrincipalState, Resource,
 };
-use doorward_model::{Email, PrincipalId, Timestamp, TunnelNetwork};
+use doorward_model::{DnsName, Email, PrincipalId, ServiceAddress, Timestamp, TunnelNetwork};
 use doorward_store::ReadTx;
 
-use super::Refusal;
+use super::{App, Refusal};
 use crate::api;
 
 impl From<PrincipalKind> for api::PersonKind {
@@ -96,9 +96,18 @@ pub(crate) fn grant(granted: &GrantedResource, email: &Email, now: Timestamp) ->
     }
 }
 
+/// Finds a resource's own address and its name in the zone.
+pub(crate) fn service(app: &App, resource: &Resource) -> (Option<ServiceAddress>, Option<DnsName>) {
+    (resource.service(&app.terms.network), app.zone.host(&resource.name))
+}
+
 /// Renders a resource.
-pub(crate) fn resource(resource: Resource) -> api::Resource {
+pub(crate) fn resource(app: &App, resource: Resource) -> api::Resource {
+    let (service, dns_name) = service(app, &resource);
     api::Resource {
+        service_v4: service.map(|address| address.v4),
+        service_v6: service.map(|address| address.v6),
+        dns_name,
         id: resource.id,
         name: resource.name,
         targets: resource.targets,

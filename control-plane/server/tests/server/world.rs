@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_control_plane::api::Routes;
 use doorward_control_plane::{ControlPlaneConfig, ControlPlaneError, Ready, ServerSection, Shutdown, run_announcing};
 use doorward_model::TunnelNetwork;
 use doorward_store::test_support::TestDatabase;
@@ -33,11 +34,19 @@ pub(crate) struct Settings {
     pub(crate) ttl: Duration,
     pub(crate) sign_in_window: Duration,
     pub(crate) network: TunnelNetwork,
+    pub(crate) zone: &'static str,
+    pub(crate) routes: Routes,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { ttl: Duration::from_secs(30), sign_in_window: Duration::ZERO, network: TunnelNetwork::default() }
+        Self {
+            ttl: Duration::from_secs(30),
+            sign_in_window: Duration::ZERO,
+            network: TunnelNetwork::default(),
+            zone: "doorward.internal",
+            routes: Routes::Targets,
+        }
     }
 }
 
@@ -155,6 +164,8 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
             ..ServerSection::default()
         },
         network: settings.network,
+        zone: settings.zone.parse().unwrap(),
+        routes: settings.routes,
         authority_ttl: settings.ttl,
         sign_in_window: settings.sign_in_window,
         data_dir: folder.to_path_buf(),

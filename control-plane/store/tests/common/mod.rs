@@ -5,7 +5,8 @@ use doorward_domain::{
     Resource, Subject,
 };
 use doorward_model::{
-    DeviceId, EndReason, GrantId, Interval, PresharedKey, PrincipalId, PublicKey, ResourceId, Timestamp, TunnelNetwork,
+    DeviceId, DnsName, EndReason, GrantId, Interval, PresharedKey, PrincipalId, PublicKey, ResourceId, Timestamp,
+    TunnelNetwork,
 };
 use doorward_store::test_support::TestDatabase;
 use doorward_store::{Outbox, Store};
@@ -66,7 +67,7 @@ impl World {
             targets: vec!["10.0.5.10".parse().unwrap(), "fd00:5::/64".parse().unwrap()],
             allow: vec!["tcp/443".parse().unwrap(), "icmp".parse().unwrap()],
         };
-        let panel = Resource::add(new, &TunnelNetwork::default(), t(1)).unwrap();
+        let panel = Resource::add(new, &TunnelNetwork::default(), &DnsName::zone_default(), t(1)).unwrap();
         let new = NewGrant {
             id: GrantId::new(Uuid::now_v7()),
             principal: &contractor,
@@ -89,7 +90,7 @@ impl World {
         let mut tx = store.write().await.unwrap();
         tx.person_add(&staff).await.unwrap();
         tx.person_add(&contractor).await.unwrap();
-        tx.resource_add(&panel).await.unwrap();
+        let panel = tx.resource_add(&panel, &TunnelNetwork::default()).await.unwrap();
         tx.grant_add(&grant).await.unwrap();
         let laptop = tx.device_add(&laptop, &TunnelNetwork::default()).await.unwrap();
         tx.commit(entry(1), Outbox::Devices(vec![laptop.id])).await.unwrap();
@@ -141,15 +142,25 @@ fn person(email: &str, sponsor: Option<&Principal>) -> Principal {
     Principal::add(new, t(1)).unwrap()
 }
 
-/// Leaves the trace of a migration that no program of today knows.
-pub(crate) async fn pretend_newer_schema(database: &TestDatabase) {
-    let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) SELECT 9999, 'later', success, checksum, 0 \
-               FROM _sqlx_migrations WHERE version = 1";
-    if database.url().starts_with("sqlite:") {
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(database.data_dir().join("doorward.db"));
-        sqlx::query(sql).execute(&mut options.connect().await.unwrap()).await.unwrap();
-    } else {
-        let options: sqlx::postgres::PgConnectOptions = database.url().parse().unwrap();
-        sqlx::query(sql).execute(&mut options.connect().await.unwrap()).await.unwrap();
-    }
+/// Runs a statement past the store, on whichever engine it is.
+macro_rules! raw {
+    ($database:expr, $sql:expr $(, $arg:expr)*) => {
+        if $database.url().starts_with("sqlite:") {
+            let mut connection = common::sqlite($database).await;
+            sqlx::query($sql)$(.bind($arg))*.execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = common::postgres($database).await;
+            sqlx::query($sql)$(.bind($arg))*.execute(&mut connection).await.unwrap();
+        }
+    };
+}
+pub(crate) use raw;
+
+pub(crate) async fn sqlite(database: &TestDatabase) -> sqlx::SqliteConnection {
+    let file = database.data_dir().join("doorward.db");
+    sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true).connect().await.unwrap()
+}
+
+pub(crate) async fn postgres(database: &TestDatabase) -> sqlx::PgConnection {
+    database.url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().connect().await.unwrap()
 }

@@ -7,17 +7,16 @@ use std::time::Duration;
 
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease, Lockdown,
-    Protocol, PublicKey, Revision, Snapshot, Tombstone,
+    PublicKey, Revision, Snapshot, Tombstone,
 };
 
 use super::Gateway;
 use crate::access::deadlines::Ends;
-use crate::access::decision;
+use crate::access::decision::{self, Ground};
 use crate::access::device::Leased;
 use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
 use crate::clock::Arrival;
-use crate::flow::Flow;
 use crate::wireguard::noise::Noise;
 use crate::{BootTime, ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, Now};
 
@@ -117,14 +116,23 @@ impl<N: Noise> Gateway<N> {
         for at in self.devices.places() {
             let Some(device) = self.devices.get(at) else { continue };
             let Self { own, flows, .. } = self;
-            let gone = |flow: &Flow| {
-                let remote = flow.key.remote().ip();
-                let asked = (flow.key.protocol(), remote, flow.key.remote().port());
-                own.contains(&remote) && !device.leased.rules.iter().any(|rule| decision::leads_to(rule, true, asked))
-            };
-            let ends: Vec<u32> =
-                flows.of_device(at).into_iter().filter(|place| flows.get(*place).is_some_and(gone)).collect();
+            let (mut ends, mut is_moved) = (Vec::new(), false);
+            for place in flows.of_device(at) {
+                let Some(flow) = flows.get_mut(place) else { continue };
+                let asked = flow.asked();
+                if !own.contains(&flow.road.target().unwrap_or(asked.1)) || flow.ground == Ground::Resolver {
+                    continue;
+                }
+                // The rule that opened it may have been a prefix, which does not cover the machine's own addresses.
+                match decision::rule_to_keep(&device.leased.rules, flow.ground, own, (asked, &flow.road), now) {
+                    Some(rule) => is_moved |= flow.move_to(Ground::Grant(rule.grant), rule.window),
+                    None => ends.push(place),
+                }
+            }
             self.cut(now, at, &ends, &mut flush);
+            if is_moved {
+                self.clear_queue(at);
+            }
         }
         self.flush_conntrack(flush);
     }
@@ -203,21 +211,27 @@ impl<N: Noise> Gateway<N> {
         let shrinks = other_device || reconcile::shrinks(held, next, now);
         let old = other_key.then(|| tombstone(held, EndReason::NotListed, now));
         let addresses = held.addresses();
-        let mut ends = Vec::new();
+        let (mut ends, mut is_moved) = (Vec::new(), false);
         for place in self.flows.of_device(at) {
             let Some(flow) = self.flows.get_mut(place) else { continue };
-            let asked: (Protocol, IpAddr, u16) =
-                (flow.key.protocol(), flow.key.remote().ip(), flow.key.remote().port());
-            let is_own = self.own.contains(&asked.1);
-            match decision::rule_to_keep(&next.rules, flow.grant, is_own, asked, now) {
-                Some(rule) if stands && !other_device => {
-                    flow.grant = rule.grant;
-                    flow.window = rule.window;
+            let kept = match flow.ground {
+                // Quarantine leaves it.
+                Ground::Resolver => next.window.holds(now).then_some((flow.ground, next.window)),
+                Ground::Grant(_) => {
+                    let on = (flow.asked(), &flow.road);
+                    let rule = decision::rule_to_keep(&next.rules, flow.ground, &self.own, on, now);
+                    rule.filter(|_| stands).map(|rule| (Ground::Grant(rule.grant), rule.window))
                 }
+            };
+            match kept {
+                Some((ground, window)) if !other_device => is_moved |= flow.move_to(ground, window),
                 Some(_) | None => ends.push(place),
             }
         }
         let flows_ended = self.cut(now, at, &ends, &mut ending.flush);
+        if is_moved {
+            self.clear_queue(at);
+        }
         if other_device {
             ending.flush.extend(addresses.map(ConntrackEntry::Device));
         }
@@ -235,6 +249,7 @@ impl<N: Noise> Gateway<N> {
     /// Puts a lease into the table.
     fn take(&mut self, now: Now, leased: Leased) {
         self.tombstones.forget(&leased.public_key);
+        self.names.want(&leased.rules);
         let exempt = self.exempt.contains(&leased.id);
         let at = match self.devices.by_id(leased.id) {
             Some(at) => {
@@ -244,6 +259,7 @@ impl<N: Noise> Gateway<N> {
                         peer.preshared_key_is_old |= old_key;
                     }
                     device.exempt = exempt;
+                    self.names.release(&device.leased.rules);
                     device.leased = leased;
                 }
                 Some(at)
@@ -317,6 +333,7 @@ impl<N: Noise> Gateway<N> {
         self.close_tunnel(now, at);
         self.deadlines.set(at, Ends::default());
         if let Some(device) = self.devices.remove(at) {
+            self.names.release(&device.leased.rules);
             ending.flush.extend(device.leased.addresses().map(ConntrackEntry::Device));
             if self.tombstones.get(&device.leased.public_key).is_none() {
                 self.tombstones.write(tombstone(&device.leased, reason, now));
@@ -339,15 +356,20 @@ impl<N: Noise> Gateway<N> {
         let mut count = 0_u32;
         for flow in places.iter().filter_map(|place| self.flows.remove(*place)).collect::<Vec<_>>() {
             count = count.saturating_add(1);
-            flush.push(ConntrackEntry::Flow(flow.key.tuple()));
+            flush.push(ConntrackEntry::Flow(flow.network_tuple()));
             self.reset_both(now, &flow);
         }
-        if count > 0
-            && let Some(peer) = self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut())
-        {
-            peer.clear_queue();
+        if count > 0 {
+            self.clear_queue(at);
         }
         count
+    }
+
+    /// Drops what waits for a session: each packet waits with the validity that its flow had when it came.
+    fn clear_queue(&mut self, at: u32) {
+        if let Some(peer) = self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()) {
+            peer.clear_queue();
+        }
     }
 
     /// Drops a device's sessions, queue and endpoint; its index rests.

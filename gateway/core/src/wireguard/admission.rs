@@ -23,12 +23,15 @@ struct Source {
     proven: Bucket,
 }
 
+/// Length of mac1 and mac2 (whitepaper, section 5.4.4).
+const MAC_LEN: usize = 16;
+
 /// What to do with a handshake message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admitted {
     Yes,
-    /// Send this cookie reply; go no further.
-    Cookie(Vec<u8>),
+    /// Not in a hurry: its sender has not proved its address, and there is too much to do to answer everybody.
+    Unproven,
     No(DropReason),
 }
 
@@ -66,13 +69,17 @@ impl Admission {
                 return Admitted::Yes;
             }
         }
+        // Without mac2 there is no cookie to look at; making one is left until it is asked for.
+        if datagram.last_chunk::<MAC_LEN>().is_none_or(|mac2| *mac2 == [0; MAC_LEN]) {
+            return Admitted::Unproven;
+        }
         match noise.prove(from, datagram) {
             Proof::Proven if !room => Admitted::Yes,
             Proof::Proven => {
                 let proven = &mut self.sources.entry(place).or_default().proven;
                 if proven.take(now, PER_SOURCE) { Admitted::Yes } else { Admitted::No(DropReason::RateLimited) }
             }
-            Proof::Cookie(reply) => Admitted::Cookie(reply),
+            Proof::Cookie(_) => Admitted::Unproven,
             Proof::Refused => Admitted::No(DropReason::Mac),
         }
     }

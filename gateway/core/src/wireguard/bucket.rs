@@ -34,6 +34,14 @@ impl Bucket {
         true
     }
 
+    /// Returns when there is a token again.
+    pub(crate) fn next_at(&self, now: BootTime, rate: Rate) -> BootTime {
+        let back = (now.as_micros().saturating_sub(self.at.as_micros())).saturating_mul(u64::from(rate.per_second));
+        let after = self.spent.saturating_sub(back).saturating_add(TOKEN);
+        let missing = after.saturating_sub(u64::from(rate.burst).saturating_mul(TOKEN));
+        now.after(std::time::Duration::from_micros(missing.div_ceil(u64::from(rate.per_second.max(1)))))
+    }
+
     /// Says whether it would be full by that time.
     pub(crate) fn is_full(&self, now: BootTime, rate: Rate) -> bool {
         (now.as_micros().saturating_sub(self.at.as_micros())).saturating_mul(u64::from(rate.per_second)) >= self.spent

@@ -9,3 +9,4 @@ pub mod noise;
 pub(crate) mod peer;
 pub(crate) mod tombstones;
 pub(crate) mod tunnel;
+pub(crate) mod waiting;

@@ -4,7 +4,6 @@
 //! 6.1). So that a flood from one network does not make everybody else wait that long, no network may use up what is
 //! answered without a cookie: a narrow one gets a quarter of it, a wide one half.
 
-use std::hash::BuildHasher as _;
 use std::net::IpAddr;
 
 use super::bucket::{Bucket, Rate};

@@ -209,12 +209,12 @@ fn a_flood_from_one_source_meets_cookies_and_a_legitimate_device_elsewhere_does_
     let mut flooder = Client::new(90);
     flooder.from = at(66, 1);
     let mut cookies = 0;
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         let initiation = flooder.initiation();
         world.receive(flooder.from, &initiation);
         cookies += world.transmits().iter().filter(|datagram| datagram.len() == 64).count();
     }
-    assert_eq!(cookies, 95, "all but the burst");
+    assert_eq!(cookies, 1_000 - 5 - 512, "all but the burst and those that wait for a quiet moment");
     assert!(world.connect(&mut Client::new(1)));
 
     // A device behind the same address proves it with the cookie, and gets in.
@@ -226,6 +226,53 @@ fn a_flood_from_one_source_meets_cookies_and_a_legitimate_device_elsewhere_does_
     assert_eq!(cookie.len(), 64);
     assert!(matches!(neighbour.exchange(&cookie), Exchange::Nothing));
     assert!(world.connect(&mut neighbour));
+}
+
+#[test]
+fn in_a_flood_from_everywhere_a_device_in_the_midst_of_it_is_answered_in_the_next_quiet_moment() {
+    let mut world = World::new();
+    world.leases = vec![lease(1)];
+    world.snapshot();
+    world.heartbeat();
+    let mut flooder = Client::new(90);
+    for number in 0..2_000_u32 {
+        let initiation = flooder.initiation();
+        world.receive(at(u8::try_from(number % 200).unwrap(), 1), &initiation);
+        world.transmits();
+    }
+    let mut client = Client::new(1);
+    client.from = at(250, 1);
+    let initiation = client.initiation();
+    world.receive(client.from, &initiation);
+    let pushed = world.transmits();
+    assert!(pushed.iter().all(|datagram| datagram.len() == 64), "it waits, and somebody of the flood got a cookie");
+    for _ in 0..300 {
+        world.boot += 1_000;
+        assert!(world.gateway.poll_quiet().is_some());
+        assert!(world.gateway.handle_quiet(world.now()));
+        if let Some(response) = world.transmits().pop() {
+            assert_eq!(response.len(), 92);
+            assert!(matches!(client.exchange(&response), Exchange::Reply(_)));
+            return;
+        }
+    }
+    panic!("it was not answered");
+}
+
+#[test]
+fn who_waits_for_half_a_second_is_asked_for_proof() {
+    let mut world = World::new();
+    let mut flooder = Client::new(90);
+    flooder.from = at(66, 1);
+    for _ in 0..10 {
+        let initiation = flooder.initiation();
+        world.receive(flooder.from, &initiation);
+    }
+    assert!(world.transmits().is_empty());
+    assert!(world.gateway.poll_timeout().is_some());
+    world.pass(1);
+    assert_eq!(world.transmits().iter().filter(|datagram| datagram.len() == 64).count(), 5);
+    assert_eq!(world.gateway.poll_quiet(), None);
 }
 
 #[test]
