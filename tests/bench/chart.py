@@ -2,7 +2,7 @@
 
 from html import escape
 
-BAR, GAP, LABELS, VALUES, WIDTH, TOP = 13, 12, 120, 70, 940, 62
+BAR, GAP, LABELS, VALUES, WIDTH, TOP = 13, 12, 130, 70, 940, 62
 STYLE = """
     svg { font: 12px system-ui, sans-serif; color-scheme: light dark; }
     .paper { fill: #ffffff; } text { fill: #1f2933; } .quiet { fill: #52606d; } .head { font-weight: 600; }

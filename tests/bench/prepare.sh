@@ -26,9 +26,14 @@ ulimit -n "$(ulimit -Hn)"
 # shellcheck source=tests/bench/measure.sh
 . "$HERE/measure.sh"
 
-# What the report says about the run: "key value".
+# What the report says about the run, "key value": describe COMMAND ARGUMENT...
 describe() {
-    echo "command $1"
+    local word line=''
+    for word in "$@"; do
+        if [[ $word == *' '* ]]; then word="'$word'"; fi
+        line+=" $word"
+    done
+    echo "command$line"
     echo "date $(date -u +%F)"
     echo "machine $(nproc) CPUs ($(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo)), $(awk '/^MemTotal/ { printf "%.0f", $2 / 2^20 }' /proc/meminfo) GiB"
     echo "kernel Linux $(uname -r)"

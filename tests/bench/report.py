@@ -2,7 +2,8 @@
 """Makes tables and a picture of the rows that run.sh and scale.sh wrote.
 
     report.py RESULTS                   a table for the terminal
-    report.py RESULTS --publish FOLDER  FOLDER/benchmark.md and FOLDER/benchmark.svg
+    report.py RESULTS --publish REPO    REPO/docs/benchmark.md, REPO/docs/benchmark.svg, and the tables of REPO/README.md
+                                        between its two benchmark marks
 
 Needs nothing but Python's own library.
 """
@@ -12,7 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 from statistics import median
 
-from chart import draw
+sys.dont_write_bytecode = True  # leaves no folder beside the scripts
+from chart import draw  # noqa: E402
 
 TITLES = {
     "tcp1-up": "1 TCP stream up",
@@ -30,6 +32,7 @@ TITLES = {
     "ping": "ping, idle",
     "ping-loaded": "ping beside a half-loading download",
 }
+MARK, END_MARK = "<!-- benchmark: written by tests/bench/run.sh --publish -->", "<!-- end of the benchmark -->"
 PINGS = ("ping", "ping-loaded")
 
 
@@ -87,7 +90,7 @@ def pair(pattern, first, second):
     return "" if first is None or second is None else pattern.format(first, second)
 
 
-def tables(results):
+def tables(results, with_scale=True):
     """Yields (title, header, rows) of every table that the run has rows for."""
     names = results.gateways
     share = [f"Doorward ÷ {names[1]}"] if names[:1] == ["doorward"] and len(names) > 1 else []
@@ -117,7 +120,8 @@ def tables(results):
     if streams or floods:
         yield "Memory: resident at most, MiB", ["", *names], [
             ["after load", *(number(results.resident(name), 0) for name in names)]]
-    yield from scale_tables(results.scale)
+    if with_scale:
+        yield from scale_tables(results.scale)
 
 
 def scale_tables(rows):
@@ -156,6 +160,25 @@ def as_text(results):
                             for column, cell in enumerate(row)))
 
 
+def markdown_table(header, rows):
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
+
+
+def for_readme(results, text):
+    """Puts the tables, without those of sizes and handshakes, between the marks of a README."""
+    before, _, rest = text.partition(MARK)
+    _, end, after = rest.partition(END_MARK)
+    if not end:
+        sys.exit(f"README.md has no {MARK} and {END_MARK}")
+    lines = [MARK, f"{results.about['date']}, {results.about['machine']}, `{results.about['command'].strip()}`:", ""]
+    for title, header, rows in tables(results, with_scale=False):
+        lines += [f"**{title}**", "", *markdown_table(header, rows), ""]
+    return before + "\n".join(lines) + END_MARK + after
+
+
 def as_markdown(results):
     about = results.about
     yield "# Doorward beside other WireGuard gateways"
@@ -166,7 +189,8 @@ def as_markdown(results):
     yield ""
     yield f"- {about['date']}; {about['machine']}; {about['kernel']}; load before the start {about['load']}"
     if about.get("rounds"):
-        yield f"- medians of {about['rounds']} rounds in which all gateways took turns, {about['seconds']} s a test"
+        rounds = f"medians of {about['rounds']} rounds" if about["rounds"] != "1" else "one round"
+        yield f"- {rounds} in which all gateways took turns, {about['seconds']} s a test (floods: two fifths of that)"
     pinned = "each gateway on CPU 0, everything else on the others" if about["pinned"] == "yes" else "nothing pinned"
     link = "on" if about["offloads"] == "yes" else "off"
     yield f"- {pinned}; offloads of the link between client and gateway {link}; MTU 1420 inside; NAT on for all"
@@ -178,10 +202,7 @@ def as_markdown(results):
           "(benchmark.svg)"
     for title, header, rows in tables(results):
         yield f"\n## {title}\n"
-        yield "| " + " | ".join(header) + " |"
-        yield "|" + "---|" * len(header)
-        for row in rows:
-            yield "| " + " | ".join(row) + " |"
+        yield from markdown_table(header, rows)
     yield ""
     yield "## How to read this"
     yield ""
@@ -196,8 +217,10 @@ def main():
     if len(sys.argv) == 2:
         as_text(results)
     elif len(sys.argv) == 4 and sys.argv[2] == "--publish":
-        folder = Path(sys.argv[3])
+        repo = Path(sys.argv[3])
+        folder, readme = repo / "docs", repo / "README.md"
         folder.mkdir(exist_ok=True)
+        readme.write_text(for_readme(results, readme.read_text()))
         (folder / "benchmark.md").write_text("\n".join(as_markdown(results)) + "\n")
         (folder / "benchmark.svg").write_text(draw(results, TITLES))
     else:

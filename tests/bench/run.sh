@@ -13,7 +13,7 @@
 #   -R   packets a second that floods offer (flat out, 1500000 of the large ones up)
 #   -a   any CPU: nothing is pinned; without it each gateway has CPU 0, everything else the other CPUs
 #   -k   no offloads (TSO, GSO, GRO, USO) on the link between client and gateway, as on a plain network card
-#   --publish   run scale.sh too, and write docs/benchmark.md and docs/benchmark.svg
+#   --publish   run scale.sh too; write docs/benchmark.md, docs/benchmark.svg and the tables in README.md
 #
 # It prints medians: the gateway's CPU-seconds per GiB of payload, Gbit/s, packets a second, round-trip times, resident
 # memory; and Doorward's share of wireguard-go's CPU time, taken within rounds. All rows stay in target/bench/TIME/.
@@ -26,7 +26,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-COMMAND="tests/bench/run.sh $*"
+ARGUMENTS=("$@")
 # shellcheck disable=SC2034 # what is sourced reads them
 ROUNDS=3 SECONDS_EACH=5 PINNED=yes OFFLOADS=yes RATE='' PUBLISH=no
 IPERF_TESTS='tcp1-up tcp1-down tcp8-up tcp8-down tcp1-both'
@@ -139,7 +139,7 @@ main() {
     trap clean_up EXIT
     trap 'exit 130' INT TERM HUP
     open_folder
-    describe "$COMMAND" >"$OUT/about.txt"
+    describe tests/bench/run.sh "${ARGUMENTS[@]}" >"$OUT/about.txt"
     read -ra names <<<"$GATEWAYS"
     for index in "${!names[@]}"; do
         printf 'starting %s (%s)\n' "${names[$index]}" "$(version_of "${names[$index]}")"
@@ -157,7 +157,7 @@ main() {
     clean_up
     if [ $PUBLISH = yes ]; then
         DOORWARD_BIN=$DOORWARD_BIN BLAST=$BLAST "$HERE/scale.sh" -o "$OUT"
-        "$HERE/report.py" "$OUT" --publish "$REPO/docs"
+        "$HERE/report.py" "$OUT" --publish "$REPO"
     fi
     "$HERE/report.py" "$OUT" | tee "$OUT/table.txt"
     printf '\nThis table, and all rows: %s\n' "$OUT"

@@ -14,7 +14,7 @@ set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-COMMAND="tests/bench/scale.sh $*"
+ARGUMENTS=("$@")
 # shellcheck disable=SC2034 # what is sourced reads them
 SECONDS_EACH=2 ROUNDS=1 PINNED=yes OFFLOADS=yes
 SIZES='1:1:1 100:100:1 10000:100:1 1:1:16 1:1:1000'
@@ -104,7 +104,7 @@ main() {
     trap 'exit 130' INT TERM HUP
     open_folder
     if [ ! -e "$OUT/about.txt" ]; then
-        { describe "$COMMAND" && echo "version doorward $(version_of doorward)"; } >"$OUT/about.txt"
+        { describe tests/bench/scale.sh "${ARGUMENTS[@]}" && echo "version doorward $(version_of doorward)"; } >"$OUT/about.txt"
     fi
     yield_no_more
     for ((round = 1; round <= ROUNDS; round++)); do

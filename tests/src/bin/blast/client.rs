@@ -49,6 +49,8 @@ pub(crate) struct Client {
     pub(crate) address: Ipv4Addr,
     pub(crate) endpoint: SocketAddr,
     connected: bool,
+    /// Whether it was sent a cookie: its initiations prove its address since.
+    pub(crate) has_cookie: bool,
     tried: Option<Instant>,
 }
 
@@ -118,6 +120,7 @@ impl Client {
             address: config.address,
             endpoint: config.endpoint,
             connected: false,
+            has_cookie: false,
             tried: None,
         })
     }
@@ -171,6 +174,7 @@ impl Client {
             TunnResult::WriteToNetwork(answer) => (true, Some(answer.to_vec())),
             TunnResult::Err(_) => (false, None),
         };
+        self.has_cookie |= genuine && kind == COOKIE_REPLY;
         if let Some(answer) = answer {
             self.connected |= kind == RESPONSE;
             self.send(&answer)?;
