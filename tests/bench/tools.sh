@@ -43,33 +43,54 @@ find_wireguard_go() {
     echo "the newest wireguard-go cannot be had: comparing with the installed one"
 }
 
-find_boringtun() {
-    BORINGTUN=${BORINGTUN:-$TOOLS/bin/boringtun-cli}
-    if [ -x "$BORINGTUN" ]; then return; fi
-    echo "building boringtun-cli 0.7.1 into $TOOLS"
-    cargo install --quiet --locked --root "$TOOLS" boringtun-cli@0.7.1
+# The distribution's own, which may be years older.
+find_old_wireguard_go() {
+    if [ -z "${WIREGUARD_GO_OLD:-}" ]; then
+        install_missing wireguard-go/wireguard-go
+        WIREGUARD_GO_OLD=$(command -v wireguard-go)
+    fi
 }
 
-find_doorward() {
-    if [ -n "${DOORWARD_BIN:-}" ]; then return; fi
-    DOORWARD_BIN=$BUILD/release/doorward
-    (cd "$REPO" && cargo build --quiet --release --locked --package doorward)
+# find_crate VARIABLE PROGRAM PACKAGE VERSION: takes the variable's word, or builds it.
+find_crate() {
+    local -n program=$1
+    program=${program:-$TOOLS/bin/$2}
+    if [ -x "$program" ]; then return; fi
+    echo "building $3 $4 into $TOOLS"
+    cargo install --quiet --locked --root "$TOOLS" "$3@$4"
 }
 
-# Finds, or gets, everything. The clients' tunnels are wireguard-go's for all gateways alike.
+# One selection of targets with the tests' features, so that nothing is built twice.
+build_ours() {
+    if [ -n "${DOORWARD_BIN:-}" ] && [ -n "${BLAST:-}" ]; then return; fi
+    DOORWARD_BIN=${DOORWARD_BIN:-$BUILD/release/doorward}
+    BLAST=${BLAST:-$BUILD/release/blast}
+    (cd "$REPO" && cargo build --quiet --release --locked --workspace --bin doorward --bin blast)
+}
+
+# Finds, or gets, everything. The clients' tunnels are the newest wireguard-go's for all gateways alike.
 find_tools() {
+    local gateway
     mkdir -p "$TOOLS"
     install_missing iperf3/iperf3 ping/iputils-ping ip/iproute2 wg/wireguard-tools nft/nftables conntrack/conntrack \
-        taskset/util-linux
+        taskset/util-linux ethtool/ethtool pgrep/procps python3/python3-minimal
+    build_ours
     find_wireguard_go
-    case " $GATEWAYS " in *' boringtun '*) find_boringtun ;; esac
-    case " $GATEWAYS " in *' doorward '*) find_doorward ;; esac
+    for gateway in ${GATEWAYS:-doorward}; do
+        case $gateway in
+            wireguard-go-old) find_old_wireguard_go ;;
+            boringtun) find_crate BORINGTUN boringtun-cli boringtun-cli 0.7.1 ;;
+            gotatun) find_crate GOTATUN gotatun gotatun-cli 0.10.2 ;;
+        esac
+    done
 }
 
 version_of() {
     case $1 in
-        doorward) "$DOORWARD_BIN" version | head -n 1 ;;
-        wireguard-go) "$WIREGUARD_GO" --version | head -n 1 ;;
-        boringtun) "$BORINGTUN" --version | head -n 1 ;;
-    esac
+        doorward) "$DOORWARD_BIN" version ;;
+        wireguard-go) "$WIREGUARD_GO" --version ;;
+        wireguard-go-old) "$WIREGUARD_GO_OLD" --version ;;
+        boringtun) "$BORINGTUN" --version ;;
+        gotatun) "$GOTATUN" --version ;;
+    esac 2>&1 | head -n 1
 }
