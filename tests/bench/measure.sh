@@ -78,6 +78,8 @@ open_flows() {
     local index=$1 size=$2 seconds=$3 rate=$4 run=$5 flows=$6 dir=$FOLDER/$1
     shift 6
     rm -f "$dir/go" && mkfifo "$dir/go"
+    # What an earlier flood said must not be taken for this one's word.
+    : >"$dir/answer.log" && : >"$dir/hold.log"
     (become server "$index" "$BLAST" answer --port 19 --flows "$flows" --size "$size" --seconds "$seconds" \
         --rate "$rate" --run "$run" <"$dir/go" >"$dir/answer.log" 2>&1) &
     ANSWER_PID=$!

@@ -76,7 +76,7 @@ shake() {
     local round=$1 devices=$2 each=$3 rate=$4 dir log before after pid
     begin "$devices" "$devices" 1
     dir=$FOLDER/$INDEX pid=${GATEWAY_PID[$INDEX]} log=$FOLDER/$INDEX/shake.log
-    mkfifo "$dir/go"
+    mkfifo "$dir/go" && : >"$log"
     (become client "$INDEX" "$BLAST" shake "$dir/live" --from "$BLAST_FROM" --rate "$rate" --each "$each" \
         <"$dir/go" >"$log" 2>&1) &
     exec 7>"$dir/go"
