@@ -17,11 +17,11 @@ use doorward_tests::shop::Shop;
 use doorward_tests::traffic::{Traffic, knock_udp, pings, reaches_ping, reaches_udp};
 use doorward_tests::wait::wait_until;
 use doorward_tests::witness::{Kind, Witness};
-use doorward_tests::world::{PANEL, at};
+use doorward_tests::world::{ENDPOINT_V6, PANEL, at};
 
 const LONG: Duration = Duration::from_secs(20);
 /// What is dialled over a path of 1280 bytes.
-const DIALLED: [&str; 1] = ["203.0.113.2:51820"];
+const DIALLED: [&str; 2] = ["203.0.113.2:51820", ENDPOINT_V6];
 /// Where a hotel lets UDP through, if anywhere.
 const MANY_PORTS: &str = r#"listen = [":51820", ":443", ":53"]"#;
 

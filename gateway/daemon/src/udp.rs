@@ -158,10 +158,13 @@ fn open(address: SocketAddr, shares_port: bool) -> io::Result<UdpSocketBound> {
     socket.bind(&address.into())?;
     let socket: UdpSocket = socket.into();
     let state = UdpSocketState::new((&socket).into())?;
+    // quinn-udp forbids fragmentation, as QUIC wants it. WireGuard has no path MTU discovery of its own: on a narrow path
+    // full packets would vanish, so they may be cut, by routers (IPv4) or here (IPv6), as with the kernel's WireGuard.
     if address.is_ipv4() {
-        // quinn-udp forbids fragmentation, as QUIC wants it. WireGuard has no path MTU discovery of its own: on a path
-        // below 1480 bytes full packets would vanish, so routers may cut them, as with the kernel's WireGuard.
         sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
+    } else {
+        sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::WANT)?;
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag, &false)?;
     }
     let gso_paused_until = (state.max_gso_segments() < 2).then(|| Instant::now() + Duration::from_secs(86_400 * 365));
     Ok(UdpSocketBound { socket, state, gso_paused_until })
