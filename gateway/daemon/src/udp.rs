@@ -1,6 +1,6 @@
 //! WireGuard's UDP sockets: trains in (GRO) and trains out (GSO), and no error that could end the gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -133,6 +133,12 @@ fn bind_each(
 fn no_ipv6(error: &io::Error) -> bool {
     let code = error.raw_os_error();
     code == Some(Errno::AFNOSUPPORT.raw_os_error()) || code == Some(Errno::ADDRNOTAVAIL.raw_os_error())
+}
+
+/// Lists the ports of bound sockets, each once.
+pub(crate) fn ports(sockets: &[Vec<UdpSocketBound>]) -> Vec<u16> {
+    let addresses = sockets.iter().flatten().filter_map(|socket| socket.socket.local_addr().ok());
+    addresses.map(|address| address.port()).collect::<BTreeSet<u16>>().into_iter().collect()
 }
 
 fn bind(address: SocketAddr) -> io::Result<UdpSocketBound> {
