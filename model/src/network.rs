@@ -156,6 +156,17 @@ impl TunnelNetwork {
         self.v6.contains(&v6).then_some(ServiceAddress { v4, v6 })
     }
 
+    /// Says whether an address is in the range of service addresses, whether a resource has it or not.
+    #[must_use]
+    pub fn is_service(&self, address: IpAddr) -> bool {
+        let host = match address {
+            IpAddr::V4(v4) => v4.to_bits().checked_sub(self.v4.network().to_bits()).map(u128::from),
+            IpAddr::V6(v6) => v6.to_bits().checked_sub(self.v6.network().to_bits()),
+        };
+        let slot = host.and_then(|host| u128::from(self.hosts().saturating_sub(2)).checked_sub(host));
+        slot.is_some_and(|slot| slot < u128::from(self.service_slots()))
+    }
+
     /// Returns the addresses of device slot `slot`, or `None` past [`TunnelNetwork::device_slots`].
     ///
     /// The same slot number gives both families, so that one free list serves both.
@@ -207,6 +218,14 @@ mod tests {
         let (last_device, _) = network.device_addresses(network.device_slots() - 1).unwrap();
         assert!(last_device < last_service.v4, "{last_device} {}", last_service.v4);
         assert_eq!(network.service_address(network.service_slots()), None);
+        for slot in [0, network.service_slots() - 1] {
+            let service = network.service_address(slot).unwrap();
+            assert!(network.is_service(service.v4.into()) && network.is_service(service.v6.into()));
+        }
+        for other in ["100.80.255.255", "100.80.239.255", "100.79.255.254", "fd64:6f6f:7277::ffff", "fd64:6f6f:7277::2"]
+        {
+            assert!(!network.is_service(other.parse().unwrap()), "{other}");
+        }
         let small = TunnelNetwork::new("10.9.0.0/30".parse().unwrap(), "fd00::/126".parse().unwrap()).unwrap();
         assert_eq!(small.service_slots(), 0);
     }

@@ -9,6 +9,7 @@
     reason = "scenarios fail by panicking with a sentence, and print what they measured"
 )]
 
+mod asleep;
 mod ends;
 mod failures;
 mod floods;

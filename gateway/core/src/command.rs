@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use doorward_model::{Delta, Heartbeat, Snapshot};
+use doorward_model::{Delta, DnsName, Heartbeat, ResourceName, Snapshot};
 
 /// A message of the feed, or a fact about the machine the core runs on.
 #[derive(Debug, Clone)]
@@ -17,4 +17,24 @@ pub enum Command {
     /// The addresses of the machine itself, which no prefix of a resource covers. Replaces the list before; the
     /// tunnel's own addresses need not be in it.
     OwnAddresses(Vec<IpAddr>),
+    /// What a name of [`crate::Event::NamesWanted`] resolves to, in place of what it did before: 16 addresses at most are
+    /// kept, in order. Flows that are open go on; without another answer for an hour the name opens none. Nothing is to
+    /// be said of a name that could not be asked for; one that does not exist has no addresses.
+    Resolved {
+        /// The name.
+        name: DnsName,
+        /// Its addresses, of both families.
+        addresses: Vec<IpAddr>,
+    },
+    /// Whether a resolver listens on port 53 of the gateway's tunnel addresses. Devices reach it while that is so.
+    ResolverListens(bool),
+}
+
+/// How the shell's resolver names a resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResourceAsked {
+    /// By its name.
+    Name(ResourceName),
+    /// By a service address.
+    Address(IpAddr),
 }

@@ -1,13 +1,28 @@
 //! What the core is made with.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use doorward_model::TunnelNetwork;
 use x25519_dalek::StaticSecret;
 
-/// Which UDP socket a datagram came in on; answers leave on the same one.
+/// Where a datagram came in: on which UDP socket and for which address of this host. Answers leave the same way, so that
+/// a client behind a NAT hears from whom it asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct SocketId(pub u16);
+pub struct Via {
+    /// The shell's number of the socket.
+    pub socket: u16,
+    /// The address that the datagram was sent to, where the shell knows it.
+    pub local: Option<IpAddr>,
+}
+
+impl Via {
+    /// Names a socket, and leaves the address to the kernel.
+    #[must_use]
+    pub const fn socket(socket: u16) -> Self {
+        Self { socket, local: None }
+    }
+}
 
 /// What a [`crate::Gateway`] is made with.
 pub struct CoreConfig {

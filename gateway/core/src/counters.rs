@@ -57,6 +57,10 @@ reasons! {
         Protocol => "protocol",
         /// The flow table is full.
         FlowTableFull => "flow_table_full",
+        /// The resource has no target that its service address can lead to.
+        NoTarget => "no_target",
+        /// Another flow of the device has the same ends behind the gateway.
+        FlowClash => "flow_clash",
     }
 }
 

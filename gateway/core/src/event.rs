@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use doorward_model::{EndedDevice, GatewayEvent, Protocol, Revision};
+use doorward_model::{DnsName, EndedDevice, GatewayEvent, Protocol, Revision};
 
-use crate::{BootTime, SocketId};
+use crate::{BootTime, Via};
 
 /// Devices listed in one [`Enforced`] at most, as a receipt carries them.
 pub const ENDED_DEVICES_MAX: usize = 1_000;
@@ -34,6 +34,9 @@ pub enum Event {
     FlushConntrack(Vec<ConntrackEntry>),
     /// Something a person should know; send it to the control plane and log it.
     Notice(GatewayEvent),
+    /// The names that targets of held leases have, all of them, in order: keep them resolved and say so with
+    /// [`crate::Command::Resolved`].
+    NamesWanted(Vec<DnsName>),
     /// Authority ran out: nothing passes; tunnels and flows are kept.
     AuthorityLost,
     /// Authority is back: traffic resumes.
@@ -61,7 +64,7 @@ pub enum ConntrackEntry {
     Flow(FlowTuple),
 }
 
-/// The ends of a flow, as they are inside the tunnel.
+/// The ends of a flow, as they are on the network behind the gateway (before any NAT of the machine).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FlowTuple {
     /// The protocol.
@@ -78,7 +81,7 @@ pub struct Transmit {
     /// Where to.
     pub to: SocketAddr,
     /// On which socket.
-    pub via: SocketId,
+    pub via: Via,
     /// The whole datagram.
     pub datagram: Vec<u8>,
 }

@@ -3,6 +3,7 @@
 mod enforce;
 mod expire;
 mod from_network;
+mod lookup;
 mod speak;
 mod to_network;
 
@@ -13,8 +14,9 @@ use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicK
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
-use crate::access::decision::Standing;
+use crate::access::decision::{Ground, Standing, Surroundings};
 use crate::access::device::DeviceTable;
+use crate::access::names::Names;
 use crate::authority::{Authority, Edge};
 use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
@@ -31,7 +33,7 @@ use crate::wireguard::tunnel::Boringtun;
 use crate::wireguard::waiting::WaitingRoom;
 use crate::{
     BootTime, Command, CoreConfig, CoreSettings, Counters, DatagramSink, Event, FlowStatus, Handover, Limits, Now,
-    PeerStatus, Share, SocketId, Transmit, TunnelPacket, TunnelSink,
+    PeerStatus, Share, Transmit, TunnelPacket, TunnelSink, Via,
 };
 
 /// How often timers of live tunnels run.
@@ -54,6 +56,9 @@ pub struct Gateway<N: Noise = Boringtun> {
     lockdown: Lockdown,
     exempt: Set<DeviceId>,
     own: Set<IpAddr>,
+    names: Names,
+    /// A resolver listens on the tunnel addresses.
+    resolver: bool,
     share: Share,
     /// Who has a key that another core owns; kept by core 0, where initiations arrive.
     keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
@@ -105,6 +110,8 @@ impl<N: Noise> Gateway<N> {
             lockdown: Lockdown::Off,
             exempt: seed.set(),
             own: seed.set(),
+            names: Names::new(&seed),
+            resolver: false,
             share: Share::WHOLE,
             keys_elsewhere: seed.map(),
             devices: DeviceTable::new(&seed),
@@ -142,7 +149,7 @@ impl<N: Noise> Gateway<N> {
         &mut self,
         now: Now,
         from: SocketAddr,
-        via: SocketId,
+        via: Via,
         buffer: &[u8],
         stride: usize,
         out: &mut impl TunnelSink,
@@ -168,6 +175,11 @@ impl<N: Noise> Gateway<N> {
             Command::Delta(delta) => self.delta(now, delta),
             Command::Heartbeat(heartbeat) => self.heartbeat(now, &heartbeat),
             Command::OwnAddresses(addresses) => self.own_addresses(now, addresses),
+            Command::Resolved { name, addresses } => self.names.resolved(&name, addresses, now),
+            Command::ResolverListens(listens) => self.resolver_listens(now, listens),
+        }
+        if let Some(names) = self.names.wanted() {
+            self.outbox.event(Event::NamesWanted(names));
         }
     }
 
@@ -266,7 +278,11 @@ impl<N: Noise> Gateway<N> {
 
     /// Lists the live flows.
     pub fn flows(&self) -> impl Iterator<Item = FlowStatus> {
-        self.flows.iter().filter_map(|flow| Some(flow.status(self.devices.get(flow.device)?.leased.id)))
+        self.flows.iter().filter_map(|flow| {
+            let leased = &self.devices.get(flow.device)?.leased;
+            let rule = leased.rules.iter().find(|rule| flow.ground == Ground::Grant(rule.grant));
+            Some(flow.status(leased.id, rule.map(|rule| rule.resource.clone())))
+        })
     }
 
     /// Returns counts and sizes, for metrics and pings. It walks the live tunnels.
@@ -348,6 +364,11 @@ impl<N: Noise> Gateway<N> {
         if self.live.insert(at) {
             self.tick_at = self.tick_at.min(now.boot.after(TICK_LIVE));
         }
+    }
+
+    /// Where the machine is at this moment.
+    fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { network: &self.network, own: &self.own, names: &self.names, resolver: self.resolver }
     }
 
     /// What holds for every device at this moment.

@@ -7,7 +7,7 @@
 //!   datagrams go into a [`DatagramSink`] at once.
 //!
 //! [`Train`] and [`Coalescer`] are the sinks that make a system call out of a batch.
-//! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses.
+//! - [`Gateway::handle_command`]: snapshots, deltas, heartbeats, the machine's own addresses, what names resolved to.
 //! - [`Gateway::handle_handover`]: what another core of the same gateway gave up by [`Gateway::poll_handover`].
 //! - [`Gateway::handle_quiet`]: while no packet waits, when [`Gateway::poll_quiet`] has come.
 //! - [`Gateway::handle_timeout`]: when [`Gateway::poll_timeout`] has come.
@@ -25,6 +25,13 @@
 //! - It starts paused and without peers. What a snapshot omits is removed. Removals are honoured whatever else is wrong.
 //! - The inner source is the sender's own address, or the packet is dropped.
 //! - Every table and queue has a bound (see [`Limits`]).
+//!
+//! # Service addresses
+//! A device may send to a resource's service address. The rule that allows it gives the target (a host, or an address of
+//! a name that passes the same checks), the flow keeps it for its life, and both addresses are rewritten in place. What
+//! comes back finds the flow by its tuple behind the gateway, which no two flows of a device share. A target that is a
+//! name is reached that way alone. [`Gateway::resource`] and [`Gateway::is_inside`] answer the shell's resolver, whose
+//! port 53 on the tunnel addresses is the one thing of the gateway that devices reach, in quarantine too.
 //!
 //! # What it never does
 //! No sockets, no files, no threads, no locks, no async, no JSON, no names of files. It never reads a clock or an RNG:
@@ -63,8 +70,8 @@ pub use batch::{
     Coalescer, DATAGRAM_LEN_MAX, OFFLOAD_HEADER_LEN, Offload, Segmentation, Train, TrainSender, TunnelWriter,
 };
 pub use clock::{BootTime, Now};
-pub use command::Command;
-pub use config::{CoreConfig, CoreSettings, Limits, SocketId};
+pub use command::{Command, ResourceAsked};
+pub use config::{CoreConfig, CoreSettings, Limits, Via};
 pub use counters::{Counters, DenyReason, DropReason, PeerStatus};
 pub use event::{ConntrackEntry, ENDED_DEVICES_MAX, Enforced, Event, FlowTuple, Transmit, TunnelPacket};
 pub use flow::FlowStatus;
@@ -85,7 +92,7 @@ pub trait TunnelSink {
 /// Lends room for outer datagrams, so that they are sealed straight into what the shell sends.
 pub trait DatagramSink {
     /// Lends exactly `len` bytes for a datagram to `to` on socket `via`; `None` drops the packet, which is counted.
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]>;
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]>;
     /// Takes the first `len` bytes of the room lent last. Without it, that room holds nothing.
     fn commit(&mut self, len: usize);
 }

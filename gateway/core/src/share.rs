@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use doorward_model::{PublicKey, TunnelNetwork};
 
-use crate::SocketId;
+use crate::Via;
 use crate::batch::Offload;
 use crate::wireguard::message::INITIATION_LEN;
 
@@ -77,7 +77,7 @@ pub enum Handover {
         /// Where it came from.
         from: SocketAddr,
         /// On which socket.
-        via: SocketId,
+        via: Via,
         /// The whole datagram.
         datagram: [u8; INITIATION_LEN],
     },
@@ -86,7 +86,7 @@ pub enum Handover {
         /// Where it came from.
         from: SocketAddr,
         /// On which socket.
-        via: SocketId,
+        via: Via,
         /// The whole datagram.
         datagram: Vec<u8>,
     },

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_gateway_core::SHARES_MAX;
-use doorward_model::{GatewayName, TunnelNetwork};
+use doorward_model::{DnsName, GatewayName, TunnelNetwork};
 use serde::{Deserialize, Deserializer};
 
 /// Listening sockets at most: one thread reads them all in turn.
@@ -13,6 +13,9 @@ pub const LISTEN_MAX: usize = 16;
 
 /// Packet threads by default, at most: eight cores seal more than a 40 Gbit/s link carries.
 const THREADS_BY_DEFAULT_MAX: u16 = 8;
+
+/// Upstreams of the resolver at most: each has 3 s, and a device waits no longer than a few of them.
+pub const UPSTREAMS_MAX: usize = 4;
 
 /// Why the `[gateway]` section is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,14 @@ pub enum ConfigError {
         /// The text, without control characters.
         text: String,
     },
+    /// An upstream that cannot be asked, or too many.
+    #[error(
+        "`[gateway] upstreams` must name up to {UPSTREAMS_MAX} resolvers outside Doorward's own network, such as [\"9.9.9.9\", \"149.112.112.112\"]"
+    )]
+    Upstreams,
+    /// Upstreams without the resolver that would ask them.
+    #[error("`[gateway] upstreams` are asked by the resolver: leave them out, or set `resolver = true`")]
+    UpstreamsUnused,
     /// No packet thread, or too many.
     #[error("`[gateway] threads` must be 1 to {SHARES_MAX}; leave it out for one packet thread a processor")]
     Threads,
@@ -96,6 +107,12 @@ pub struct GatewaySection {
     pub egress: String,
     /// Whether packets towards resources carry this machine's address (true) or the device's own (false, routed mode).
     pub nat: bool,
+    /// Whether connected devices may ask for resources' names on the gateway's tunnel addresses, port 53.
+    pub resolver: bool,
+    /// Resolvers that are asked for every other name, in this order: `ADDRESS` or `ADDRESS:PORT`. Only where there are any
+    /// may a device's config send all its names here. Nothing about them is logged.
+    #[serde(deserialize_with = "upstream_addresses")]
+    pub upstreams: Vec<SocketAddr>,
     /// Where Prometheus metrics are served; the text `off` turns them off.
     #[serde(deserialize_with = "metrics_address")]
     pub metrics: Option<SocketAddr>,
@@ -120,6 +137,8 @@ impl Default for GatewaySection {
             interface: "doorward0".to_owned(),
             egress: "tun".to_owned(),
             nat: true,
+            resolver: true,
+            upstreams: Vec::new(),
             metrics: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9586)),
             control_plane: None,
             enrolment_token_file: None,
@@ -149,6 +168,20 @@ fn listen_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<So
         }
     }
     Ok(addresses)
+}
+
+fn upstream_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    let parse = |text: &String| {
+        let bare = text.parse().map(|address: IpAddr| SocketAddr::new(address, 53));
+        bare.or_else(|_| text.parse()).map_err(|_| {
+            serde::de::Error::custom(format!(
+                "`{}` is no resolver's address: write ADDRESS or ADDRESS:PORT, such as 9.9.9.9",
+                shorten(text)
+            ))
+        })
+    };
+    texts.iter().map(parse).collect()
 }
 
 fn metrics_address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
@@ -224,6 +257,12 @@ pub struct GatewayConfig {
     pub interface: InterfaceName,
     /// Whether packets towards resources carry this machine's address.
     pub nat: bool,
+    /// The zone that resources have their names in.
+    pub zone: DnsName,
+    /// Whether devices may ask for names.
+    pub resolver: bool,
+    /// Whom it asks for names of others, [`UPSTREAMS_MAX`] at most.
+    pub upstreams: Vec<SocketAddr>,
     /// Where metrics are served, if at all.
     pub metrics: Option<SocketAddr>,
     /// Where the feed is.
@@ -254,6 +293,7 @@ impl GatewayConfig {
             return Err(ConfigError::Egress { text: shorten(&section.egress) });
         }
         check_listen(&section.listen)?;
+        check_upstreams(&section, &network)?;
         if authority_ttl < Duration::from_secs(1) || authority_ttl > Duration::from_secs(3600) {
             return Err(ConfigError::AuthorityTtl);
         }
@@ -272,6 +312,9 @@ impl GatewayConfig {
             threads: threads(section.threads)?,
             interface,
             nat: section.nat,
+            zone: default_zone(),
+            resolver: section.resolver,
+            upstreams: section.upstreams,
             metrics: section.metrics,
             feed,
             enrolment_token_file: section.enrolment_token_file,
@@ -279,6 +322,12 @@ impl GatewayConfig {
             authority_ttl,
             data_dir,
         })
+    }
+
+    /// Takes another zone than `doorward.internal` for resources' names.
+    #[must_use]
+    pub fn with_zone(self, zone: DnsName) -> Self {
+        Self { zone, ..self }
     }
 
     /// Returns the folder that is the gateway's alone.
@@ -314,6 +363,28 @@ fn check_listen(listen: &[SocketAddr]) -> Result<(), ConfigError> {
         seen.push(address);
     }
     Ok(())
+}
+
+fn check_upstreams(section: &GatewaySection, network: &TunnelNetwork) -> Result<(), ConfigError> {
+    let usable = |upstream: &SocketAddr| {
+        let in_tunnel = match upstream.ip() {
+            IpAddr::V4(v4) => network.v4().contains(&v4),
+            IpAddr::V6(v6) => network.v6().contains(&v6),
+        };
+        upstream.port() != 0 && !upstream.ip().is_unspecified() && !upstream.ip().is_multicast() && !in_tunnel
+    };
+    if section.upstreams.len() > UPSTREAMS_MAX || !section.upstreams.iter().all(usable) {
+        return Err(ConfigError::Upstreams);
+    }
+    if !section.resolver && !section.upstreams.is_empty() {
+        return Err(ConfigError::UpstreamsUnused);
+    }
+    Ok(())
+}
+
+#[expect(clippy::unwrap_used, reason = "a literal that a test parses")]
+fn default_zone() -> DnsName {
+    "doorward.internal".parse().unwrap()
 }
 
 fn parse_endpoint(text: &str) -> Result<String, ConfigError> {
@@ -399,106 +470,5 @@ fn shorten(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(section: GatewaySection) -> Result<GatewayConfig, ConfigError> {
-        GatewayConfig::new(section, TunnelNetwork::default(), Duration::from_secs(30), PathBuf::from("/tmp/doorward"))
-    }
-
-    fn with(change: impl FnOnce(&mut GatewaySection)) -> GatewaySection {
-        let mut section =
-            GatewaySection { endpoint: Some("203.0.113.2:51820".to_owned()), ..GatewaySection::default() };
-        change(&mut section);
-        section
-    }
-
-    #[test]
-    fn an_empty_section_is_the_documented_default() {
-        let section: GatewaySection = toml::from_str("").unwrap();
-        assert_eq!(section, GatewaySection::default());
-        assert_eq!(section.name.as_str(), "main");
-        assert_eq!(section.metrics, Some("127.0.0.1:9586".parse().unwrap()));
-        let config = config(with(|_| ())).unwrap();
-        assert_eq!(config.feed, FeedAddress::Unix(PathBuf::from("/tmp/doorward/feed.sock")));
-    }
-
-    #[test]
-    fn unknown_keys_and_wrong_values_are_errors_that_say_what_to_write() {
-        for (text, wanted) in [
-            ("lisen = []", "lisen"),
-            ("listen = [\"51820\"]", "ADDRESS:PORT"),
-            ("listen = [\":+443\"]", ":51820 for both"),
-            ("listen = [\":70000\"]", "ADDRESS:PORT"),
-            ("metrics = \"9586\"", "ADDRESS:PORT"),
-            ("name = \"a b\"", "gateway name"),
-        ] {
-            let error = toml::from_str::<GatewaySection>(text).unwrap_err().to_string();
-            assert!(error.contains(wanted), "{text}: {error}");
-        }
-        assert_eq!(toml::from_str::<GatewaySection>("metrics = \"off\"").unwrap().metrics, None);
-    }
-
-    #[test]
-    fn a_port_alone_listens_at_all_addresses_of_both_families() {
-        let section: GatewaySection = toml::from_str("listen = [\":51820\", \":443\", \"192.0.2.1:53\"]").unwrap();
-        let listen: Vec<String> = section.listen.iter().map(SocketAddr::to_string).collect();
-        assert_eq!(listen, ["0.0.0.0:51820", "[::]:51820", "0.0.0.0:443", "[::]:443", "192.0.2.1:53"]);
-    }
-
-    #[test]
-    fn interface_names_are_those_that_wg_quick_takes() {
-        for name in ["doorward0", "a", "wg_1=+.-", "123456789012345"] {
-            assert_eq!(InterfaceName::parse(name).unwrap().as_str(), name);
-        }
-        for name in ["", "1234567890123456", "a b", "a/b", "a\n", "..", ".", "-x", "é"] {
-            assert!(matches!(InterfaceName::parse(name), Err(ConfigError::Interface { .. })), "{name:?}");
-        }
-    }
-
-    #[test]
-    fn endpoints_are_host_and_port() {
-        for text in ["203.0.113.2:51820", "[2001:db8::2]:51820", "door.shop.example:443"] {
-            let config = config(with(|section| section.endpoint = Some(text.to_owned()))).unwrap();
-            assert_eq!(config.endpoint, text);
-        }
-        for text in [
-            "",
-            "door",
-            ":51820",
-            "door:0",
-            "door:70000",
-            "door:+1",
-            "0.0.0.0:51820",
-            "300.1.1.1:1",
-            "a b:1",
-            "a\n:1",
-            "::1:51820",
-        ] {
-            let wrong = config(with(|section| section.endpoint = Some(text.to_owned())));
-            assert!(matches!(wrong, Err(ConfigError::Endpoint { .. })), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_exist_is_named() {
-        let error = config(with(|section| section.egress = "proxy".to_owned())).unwrap_err();
-        assert!(error.to_string().contains("\"tun\""), "{error}");
-        assert!(matches!(config(with(|section| section.listen.clear())), Err(ConfigError::Listen)));
-        assert!(matches!(
-            config(with(|section| section.listen = vec!["0.0.0.0:0".parse().unwrap()])),
-            Err(ConfigError::ListenPort { .. })
-        ));
-        assert!(matches!(
-            config(with(|section| section.listen = vec!["0.0.0.0:1".parse().unwrap(); 2])),
-            Err(ConfigError::ListenTwice { .. })
-        ));
-        for url in ["door.shop.example:8444", "http://door:8444", "https://door", "https://door:8444/feed"] {
-            let wrong = config(with(|section| section.control_plane = Some(url.to_owned())));
-            assert!(matches!(wrong, Err(ConfigError::ControlPlane { .. })), "{url}");
-        }
-        let far =
-            config(with(|section| section.control_plane = Some("https://[2001:db8::1]:8444/".to_owned()))).unwrap();
-        assert_eq!(far.feed, FeedAddress::Https { host: "2001:db8::1".to_owned(), port: 8444 });
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -15,6 +15,16 @@ pub enum GatewayError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The resolver's port on a tunnel address cannot be had.
+    #[error(
+        "cannot listen for names on {address}: another program has that port; stop it, or set `[gateway] resolver = false`"
+    )]
+    Resolver {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Neither root nor CAP_NET_ADMIN.
     #[error(
         "the gateway needs CAP_NET_ADMIN to make its TUN device and NAT rules: run it as root, or with that capability"

@@ -21,6 +21,7 @@ mod metrics;
 mod nat;
 mod netlink;
 mod privileges;
+mod resolver;
 mod run;
 mod shard;
 mod shards;
@@ -33,7 +34,7 @@ mod uapi;
 mod udp;
 mod upload;
 
-pub use config::{ConfigError, FeedAddress, GatewayConfig, GatewaySection, InterfaceName, LISTEN_MAX};
+pub use config::{ConfigError, FeedAddress, GatewayConfig, GatewaySection, InterfaceName, LISTEN_MAX, UPSTREAMS_MAX};
 pub use enrol::{EnrolError, TOKEN_VARIABLE};
 pub use error::GatewayError;
 pub use run::{Ready, clear_leftovers, run};

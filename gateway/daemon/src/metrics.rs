@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::clock::boot_now;
 use crate::error::GatewayError;
 use crate::feed_client::FeedStatus;
+use crate::resolver::{Counted, Counters as NameCounters};
 use crate::shards::{Sample, ShardHandle, ShardStatus};
 
 /// Scrapes served at a time.
@@ -41,6 +42,7 @@ pub(crate) struct Metrics {
     status: watch::Receiver<Vec<ShardStatus>>,
     feed: watch::Receiver<FeedStatus>,
     enforcement: Histogram,
+    names: NameCounters,
 }
 
 impl Metrics {
@@ -50,14 +52,19 @@ impl Metrics {
         status: watch::Receiver<Vec<ShardStatus>>,
         feed: watch::Receiver<FeedStatus>,
         enforcement: Histogram,
+        names: NameCounters,
     ) -> Self {
-        Self { shard, status, feed, enforcement }
+        Self { shard, status, feed, enforcement, names }
     }
 
     async fn text(&self) -> Option<String> {
         let sample = tokio::time::timeout(Duration::from_secs(1), self.shard.sample()).await.ok()??;
-        let scrape =
-            Scrape { sample, status: ShardStatus::of_all(&self.status.borrow()), feed: self.feed.borrow().clone() };
+        let scrape = Scrape {
+            sample,
+            status: ShardStatus::of_all(&self.status.borrow()),
+            feed: self.feed.borrow().clone(),
+            names: self.names.clone(),
+        };
         let mut registry = Registry::with_prefix("doorward_gateway");
         registry.register_collector(Box::new(scrape));
         registry.register_with_unit(
@@ -145,13 +152,15 @@ struct Scrape {
     sample: Sample,
     status: ShardStatus,
     feed: FeedStatus,
+    names: NameCounters,
 }
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.encode_core(&mut encoder)?;
         self.encode_sockets(&mut encoder)?;
-        self.encode_feed(&mut encoder)
+        self.encode_feed(&mut encoder)?;
+        self.encode_names(&mut encoder)
     }
 }
 
@@ -205,6 +214,16 @@ impl Scrape {
         family(encoder, "tun_packets", "Packets through the TUN device", "kind", &packets)?;
         let errors = [("read_failed", tun.read_failed), ("write_failed", tun.write_failed)];
         family(encoder, "tun_errors", "Errors on the TUN device", "kind", &errors)
+    }
+
+    fn encode_names(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {
+        let counted = |all: &[(Counted, &'static str)]| {
+            all.iter().map(|(what, label)| (*label, self.names.get(*what))).collect::<Vec<_>>()
+        };
+        let answers = counted(&Counted::ANSWERS);
+        family(encoder, "names_answered", "Questions of devices to the resolver", "outcome", &answers)?;
+        let targets = counted(&Counted::NAMES);
+        family(encoder, "target_names", "Lookups of targets that are names", "outcome", &targets)
     }
 
     fn encode_feed(&self, encoder: &mut DescriptorEncoder<'_>) -> std::fmt::Result {

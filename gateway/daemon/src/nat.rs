@@ -2,7 +2,8 @@
 //!
 //! What passes is decided in the core, which lets nobody reach this host itself but where a resource names one of its
 //! addresses. These rules translate addresses, clamp the MSS, and hold a second line: nothing comes out of the tunnel with
-//! another address than a device's, and with NAT nothing but replies enters the tunnel.
+//! another address than a device's, nothing but the resolver is reached on the gateway's own tunnel addresses, nothing
+//! enters with an address of the tunnel network, and with NAT nothing but replies does.
 
 use std::io::{self, Write as _};
 use std::process::{Command, Stdio};
@@ -26,7 +27,7 @@ fn table_name(interface: &str) -> String {
 }
 
 /// Writes the table as an nftables script that replaces the one before, in one transaction.
-fn script(interface: &str, network: &TunnelNetwork, nat: bool) -> String {
+fn script(interface: &str, network: &TunnelNetwork, nat: bool, resolver: bool) -> String {
     let table = table_name(interface);
     let (v4, v6) = (network.v4(), network.v6());
     let masquerade = if nat {
@@ -36,6 +37,18 @@ fn script(interface: &str, network: &TunnelNetwork, nat: bool) -> String {
     ip saddr {v4} oifname != \"{interface}\" masquerade
     ip6 saddr {v6} oifname != \"{interface}\" masquerade
   }}
+"
+        )
+    } else {
+        String::new()
+    };
+    let (gateway_v4, gateway_v6) = (network.gateway_v4(), network.gateway_v6());
+    let names = if resolver {
+        format!(
+            "    iifname \"{interface}\" ip daddr {gateway_v4} meta l4proto {{ tcp, udp }} th dport 53 accept
+    iifname \"{interface}\" ip6 daddr {gateway_v6} meta l4proto {{ tcp, udp }} th dport 53 accept
+    iifname != \"{interface}\" ip daddr {gateway_v4} meta l4proto {{ tcp, udp }} th dport 53 drop
+    iifname != \"{interface}\" ip6 daddr {gateway_v6} meta l4proto {{ tcp, udp }} th dport 53 drop
 "
         )
     } else {
@@ -58,11 +71,15 @@ table inet {table} {{
     type filter hook forward priority filter; policy accept;
     iifname \"{interface}\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     oifname \"{interface}\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
+    oifname \"{interface}\" ip saddr {v4} drop
+    oifname \"{interface}\" ip6 saddr {v6} drop
 {only_replies}  }}
   chain input {{
     type filter hook input priority filter; policy accept;
     iifname \"{interface}\" ip saddr != {v4} drop
     iifname \"{interface}\" ip6 saddr != {v6} drop
+{names}    iifname \"{interface}\" ip daddr {gateway_v4} drop
+    iifname \"{interface}\" ip6 daddr {gateway_v6} drop
   }}
 }}
 "
@@ -79,8 +96,13 @@ impl NatTable {
     ///
     /// # Errors
     /// [`GatewayError::NftMissing`], [`GatewayError::Nft`].
-    pub(crate) fn load(interface: &str, network: &TunnelNetwork, nat: bool) -> Result<Self, GatewayError> {
-        run(&script(interface, network, nat))?;
+    pub(crate) fn load(
+        interface: &str,
+        network: &TunnelNetwork,
+        nat: bool,
+        resolver: bool,
+    ) -> Result<Self, GatewayError> {
+        run(&script(interface, network, nat, resolver))?;
         Ok(Self { interface: interface.to_owned() })
     }
 }
@@ -149,12 +171,23 @@ mod tests {
 
     #[test]
     fn routed_mode_translates_nothing_and_still_guards_the_host() {
-        let routed = script("doorward0", &TunnelNetwork::default(), false);
+        let routed = script("doorward0", &TunnelNetwork::default(), false, false);
         assert!(!routed.contains("masquerade") && !routed.contains("established"));
         assert!(routed.contains("iifname \"doorward0\" ip saddr != 100.80.0.0/16 drop") && routed.contains("rt mtu"));
-        let translated = script("doorward0", &TunnelNetwork::default(), true);
+        let translated = script("doorward0", &TunnelNetwork::default(), true, false);
         assert!(translated.contains("ip saddr 100.80.0.0/16 oifname != \"doorward0\" masquerade"));
         assert!(translated.contains("ip6 saddr fd64:6f6f:7277::/64 oifname != \"doorward0\" masquerade"));
         assert!(translated.contains("oifname \"doorward0\" drop"));
+    }
+
+    #[test]
+    fn only_the_resolver_is_let_through_to_the_gateways_own_address_and_only_where_there_is_one() {
+        for resolver in [true, false] {
+            let text = script("doorward0", &TunnelNetwork::default(), true, resolver);
+            assert_eq!(text.contains("th dport 53 accept"), resolver);
+            let closed = text.find("iifname \"doorward0\" ip daddr 100.80.0.1 drop").unwrap();
+            assert!(text.find("accept\n    iifname \"doorward0\" ip6").is_none_or(|open| open < closed));
+            assert!(text.contains("iifname \"doorward0\" ip6 daddr fd64:6f6f:7277::1 drop"));
+        }
     }
 }

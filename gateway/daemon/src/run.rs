@@ -27,6 +27,7 @@ use crate::http::Connector;
 use crate::metrics::{self, Metrics};
 use crate::nat::NatTable;
 use crate::netlink::Netlink;
+use crate::resolver::{self, ResolverSockets};
 use crate::shards::{self, Equipment, RunningShards, ShardEvent, ShardHandle, ShardStatus};
 use crate::tun::{TUN_MTU, TunQueue};
 use crate::uapi::{self, UapiSocket};
@@ -76,7 +77,7 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
     privileges::drop_all_but_net_admin()?;
 
     // Variables are dropped from last to first: forwarding ends before the rules go.
-    let Opened { _nat, _state, uapi, metrics, tun, sockets } = opened;
+    let Opened { _nat, _state, uapi, metrics, resolver, tun, sockets } = opened;
     let runtime = runtime(2)?;
     let running = {
         let _entered = runtime.enter();
@@ -94,7 +95,8 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
         threads = config.threads,
         "the gateway is up; nothing passes before the control plane was heard"
     );
-    let serving = serve(&config, &enrolment, public_key, running, &uapi, metrics, shutdown, || ready(&is_ready));
+    let listeners = Listeners { metrics, resolver };
+    let serving = serve(&config, &enrolment, public_key, running, &uapi, listeners, shutdown, || ready(&is_ready));
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(TASKS_END_WITHIN);
     tracing::info!("the gateway is down");
@@ -127,6 +129,7 @@ struct Opened {
     _state: HostState,
     _nat: NatTable,
     metrics: Option<StdTcpListener>,
+    resolver: Option<ResolverSockets>,
     /// One a packet thread.
     tun: Vec<TunQueue>,
     /// One list a packet thread.
@@ -144,19 +147,40 @@ impl Opened {
             .enable_all()
             .build()
             .map_err(|source| GatewayError::Runtime { source })?;
-        let tun = setup.block_on(async {
+        let (tun, has_v6) = setup.block_on(async {
             let netlink = Netlink::open()?;
             netlink.wait_until_free(interface).await?;
             let tun = TunQueue::create(interface, config.threads)?;
             quiet_ipv6(interface);
-            netlink.set_up(interface, &config.network).await?;
-            Ok::<_, GatewayError>(tun)
+            let has_v6 = netlink.set_up(interface, &config.network).await?;
+            Ok::<_, GatewayError>((tun, has_v6))
         })?;
+        let resolver = open_resolver(config, has_v6, &sockets)?;
         // Rules before forwarding: at no moment does this host forward without them.
-        let nat = NatTable::load(interface, &config.network, config.nat)?;
+        let nat = NatTable::load(interface, &config.network, config.nat, resolver.is_some())?;
         forward_packets(&mut state)?;
         let uapi = UapiSocket::bind(interface)?;
-        Ok(Self { uapi, _state: state, _nat: nat, metrics, tun, sockets })
+        Ok(Self { uapi, _state: state, _nat: nat, metrics, resolver, tun, sockets })
+    }
+}
+
+/// Binds the resolver's sockets. Where nobody relies on it, another program on port 53 is no reason to stop.
+fn open_resolver(
+    config: &GatewayConfig,
+    has_v6: bool,
+    sockets: &[Vec<UdpSocketBound>],
+) -> Result<Option<ResolverSockets>, GatewayError> {
+    if !config.resolver {
+        return Ok(None);
+    }
+    let beside: Vec<&UdpSocketBound> = sockets.iter().flatten().collect();
+    match ResolverSockets::bind(config.interface.as_str(), &config.network, has_v6, &beside) {
+        Ok(sockets) => Ok(Some(sockets)),
+        Err(error) if config.upstreams.is_empty() => {
+            tracing::warn!(%error, "nobody can ask this gateway for names; service addresses work all the same");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -186,6 +210,12 @@ fn make_core(config: &GatewayConfig, secret: &StaticSecret) -> Result<Gateway, G
     }))
 }
 
+/// What listens besides WireGuard.
+struct Listeners {
+    metrics: Option<StdTcpListener>,
+    resolver: Option<ResolverSockets>,
+}
+
 #[expect(clippy::too_many_arguments, reason = "called once, by the function that opened all of these")]
 async fn serve(
     config: &GatewayConfig,
@@ -193,21 +223,25 @@ async fn serve(
     public_key: PublicKey,
     running: RunningShards,
     uapi: &UapiSocket,
-    metrics_listener: Option<StdTcpListener>,
+    listeners: Listeners,
     shutdown: CancellationToken,
     ready: impl FnOnce(),
 ) -> Result<(), GatewayError> {
-    let RunningShards { handle, events, status, ended, threads } = running;
+    let RunningShards { handle, events, status, names, ended, threads } = running;
     let (feed_status, feed_seen) = watch::channel(FeedStatus::default());
     let enforcement = metrics::enforcement_histogram();
     // Dropped, and with it every task ended, when this function returns.
     let mut tasks = JoinSet::new();
     let listen_port = config.listen.first().map_or(0, std::net::SocketAddr::port);
     tasks.spawn(uapi::serve(uapi.listener()?, handle.clone(), listen_port));
-    if let (Some(listener), Some(address)) = (metrics_listener, config.metrics) {
+    let resolves = listeners.resolver.is_some();
+    let named = resolver::start(config, listeners.resolver, &handle, names, &mut tasks)?;
+    // When the packet threads are gone there is nobody to tell.
+    let _told = handle.command(Command::ResolverListens(resolves), boot_now()).await;
+    if let (Some(listener), Some(address)) = (listeners.metrics, config.metrics) {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| GatewayError::Metrics { address, source })?;
-        let metrics = Metrics::new(handle.clone(), status.clone(), feed_seen, enforcement.clone());
+        let metrics = Metrics::new(handle.clone(), status.clone(), feed_seen, enforcement.clone(), named);
         tasks.spawn(metrics::serve(listener, Arc::new(metrics)));
     }
     let netlink = Netlink::open()?;
@@ -217,7 +251,7 @@ async fn serve(
     let feed = feed(
         config,
         enrolment,
-        hello(config, public_key),
+        hello(config, public_key, resolves),
         FeedParts { handle: handle.clone(), events, status, feed_status, enforcement },
     );
     let result = tokio::select! {
@@ -248,7 +282,7 @@ async fn shard_end(ended: Vec<oneshot::Receiver<Result<(), String>>>) -> Result<
     Err(GatewayError::ShardStopped { message })
 }
 
-fn hello(config: &GatewayConfig, public_key: PublicKey) -> GatewayHello {
+fn hello(config: &GatewayConfig, public_key: PublicKey, resolves: bool) -> GatewayHello {
     let ports: std::collections::BTreeSet<u16> = config.listen.iter().map(std::net::SocketAddr::port).collect();
     GatewayHello {
         name: config.name.clone(),
@@ -256,7 +290,7 @@ fn hello(config: &GatewayConfig, public_key: PublicKey) -> GatewayHello {
         endpoint: config.endpoint.clone(),
         network: config.network,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        resolver: false,
+        resolver: resolves && !config.upstreams.is_empty(),
         ports: ports.into_iter().collect(),
     }
 }

@@ -7,12 +7,14 @@
 //! a message.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, SocketId, Train, TunnelSink as _};
+use doorward_gateway_core::{BootTime, Coalescer, Event, Gateway, Handover, Train, TunnelSink as _, Via};
+use doorward_model::DnsName;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::{mpsc, watch};
 
@@ -55,6 +57,8 @@ pub(crate) struct Parts {
     pub(crate) events: mpsc::Sender<ShardEvent>,
     /// What each thread publishes, by number.
     pub(crate) status: Arc<watch::Sender<Vec<ShardStatus>>>,
+    /// The names that each thread's leases lead to, by number.
+    pub(crate) names: Arc<watch::Sender<Vec<Vec<DnsName>>>>,
 }
 
 /// A packet thread's state.
@@ -73,6 +77,7 @@ pub(crate) struct Shard {
     /// Receipts and other events that must not be lost, while the channel is full.
     receipts: VecDeque<ShardEvent>,
     status: Arc<watch::Sender<Vec<ShardStatus>>>,
+    names: Arc<watch::Sender<Vec<Vec<DnsName>>>>,
     status_at: BootTime,
     buffers: ReadBuffers,
     receive_counters: UdpCounters,
@@ -109,7 +114,7 @@ enum Go {
 impl Shard {
     /// Puts a packet thread together.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { number, equipment, conntrack, wake, inbox, handovers, others, events, status } = parts;
+        let Parts { number, equipment, conntrack, wake, inbox, handovers, others, events, status, names } = parts;
         let Equipment { gateway, sockets, tun } = equipment;
         let joins_udp = tun.joins_udp();
         Self {
@@ -126,6 +131,7 @@ impl Shard {
             events,
             receipts: VecDeque::new(),
             status,
+            names,
             status_at: BootTime::from_micros(0),
             buffers: ReadBuffers::new(),
             receive_counters: UdpCounters::default(),
@@ -236,6 +242,16 @@ impl Shard {
                 }
                 ShardMessage::Peers(reply) => drop(reply.send(self.gateway.peers().collect())),
                 ShardMessage::Sample(reply) => drop(reply.send(self.sample())),
+                ShardMessage::Resource(device, asked, reply) => {
+                    drop(reply.send(self.gateway.resource(now(), device, &asked)));
+                }
+                ShardMessage::LeadsInside(device, addresses, reply) => {
+                    let now = now();
+                    let is_inside = |address: &IpAddr| self.gateway.is_inside(now, device, *address);
+                    // The first `None` says that the device is another thread's.
+                    let answer = addresses.iter().map(is_inside).find(|inside| *inside != Some(false));
+                    drop(reply.send(answer.unwrap_or(Some(false))));
+                }
                 ShardMessage::Stop => return Go::Stop,
             }
         }
@@ -259,8 +275,9 @@ impl Shard {
                 let trains = self.buffers.read(socket, &mut self.receive_counters);
                 let now = now();
                 for train in 0..trains {
-                    if let Some((from, bytes, stride)) = self.buffers.train(train) {
-                        self.gateway.handle_datagrams(now, from, SocketId(index), bytes, stride, &mut self.tun);
+                    if let Some((from, local, bytes, stride)) = self.buffers.train(train) {
+                        let via = Via { socket: index, local };
+                        self.gateway.handle_datagrams(now, from, via, bytes, stride, &mut self.tun);
                     }
                 }
                 if trains < READS_PER_CALL {
@@ -335,6 +352,14 @@ impl Shard {
             Event::SnapshotRefused { held, offered } => ShardEvent::SnapshotRefused { held, offered },
             Event::AuthorityLost => ShardEvent::AuthorityLost,
             Event::AuthorityRegained => ShardEvent::AuthorityRegained,
+            Event::NamesWanted(names) => {
+                self.names.send_modify(|all| {
+                    if let Some(held) = all.get_mut(self.number) {
+                        *held = names;
+                    }
+                });
+                return;
+            }
             Event::FlushConntrack(entries) => {
                 if !self.conntrack.flush(entries) {
                     self.flushes_dropped = self.flushes_dropped.wrapping_add(1);

@@ -3,13 +3,16 @@
 //! Each message of the feed goes to all of them. A receipt leaves once all have it in force.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Command, Counters, ENDED_DEVICES_MAX, Gateway, Handover, PeerStatus};
-use doorward_model::{EndedDevice, GatewayEvent, Revision};
+use doorward_gateway_core::{
+    BootTime, Command, Counters, ENDED_DEVICES_MAX, Gateway, Handover, PeerStatus, ResourceAsked,
+};
+use doorward_model::{DnsName, EndedDevice, GatewayEvent, ResourceName, Revision, ServiceAddress};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -36,6 +39,10 @@ pub(crate) enum ShardMessage {
     Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Everything that is counted.
     Sample(oneshot::Sender<Sample>),
+    /// A resource that the device with a tunnel address may reach at this moment.
+    Resource(IpAddr, ResourceAsked, oneshot::Sender<Option<(ResourceName, ServiceAddress)>>),
+    /// Whether an address lies where no name of others may lead the device; `None` when it is another thread's device.
+    LeadsInside(IpAddr, Vec<IpAddr>, oneshot::Sender<Option<bool>>),
     /// Enough.
     Stop,
 }
@@ -197,6 +204,37 @@ impl ShardHandle {
         Some(all)
     }
 
+    /// Asks for a resource that the device with this tunnel address may reach at this moment.
+    pub(crate) async fn resource(
+        &self,
+        device: IpAddr,
+        asked: ResourceAsked,
+    ) -> Option<(ResourceName, ServiceAddress)> {
+        for inbox in self.inboxes.iter() {
+            let (sender, receiver) = oneshot::channel();
+            inbox.send(ShardMessage::Resource(device, asked.clone(), sender)).await.ok()?;
+            if let Some(found) = receiver.await.ok()? {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Asks whether one of these addresses lies where no name of others may lead the device; yes where nobody knows the
+    /// device.
+    pub(crate) async fn leads_inside(&self, device: IpAddr, addresses: Vec<IpAddr>) -> bool {
+        for inbox in self.inboxes.iter() {
+            let (sender, receiver) = oneshot::channel();
+            let asked = inbox.send(ShardMessage::LeadsInside(device, addresses.clone(), sender)).await;
+            match (asked, receiver.await) {
+                (Ok(()), Ok(Some(answer))) => return answer,
+                (Ok(()), Ok(None)) => {}
+                (Ok(()) | Err(ShardGone), _) => return true,
+            }
+        }
+        true
+    }
+
     /// Asks for the counters.
     pub(crate) async fn sample(&self) -> Option<Sample> {
         let mut sum: Option<Sample> = None;
@@ -219,6 +257,8 @@ pub(crate) struct RunningShards {
     pub(crate) events: mpsc::Receiver<ShardEvent>,
     /// One entry a thread.
     pub(crate) status: watch::Receiver<Vec<ShardStatus>>,
+    /// The names that the leases of each thread lead to.
+    pub(crate) names: watch::Receiver<Vec<Vec<DnsName>>>,
     /// Gets a message when a thread ends: `Ok` when it was asked to, an error when it could not go on. Closed without
     /// one when it panicked.
     pub(crate) ended: Vec<oneshot::Receiver<Result<(), String>>>,
@@ -228,7 +268,7 @@ pub(crate) struct RunningShards {
 /// What one packet thread works with.
 pub(crate) struct Equipment {
     pub(crate) gateway: Gateway,
-    /// Their places in the list are their [`doorward_gateway_core::SocketId`]s, for all threads alike.
+    /// Their places in the list are their [`doorward_gateway_core::Via`]s, for all threads alike.
     pub(crate) sockets: Arc<[UdpSocketBound]>,
     pub(crate) tun: TunQueue,
 }
@@ -252,14 +292,27 @@ pub(crate) fn start(equipment: Vec<Equipment>, conntrack: &ConntrackFlusher) -> 
     let inboxes: Arc<[Inbox]> = Arc::from(inboxes);
     let (status_out, status) = watch::channel(vec![ShardStatus::default(); equipment.len()]);
     let status_out = Arc::new(status_out);
+    let (names_out, names) = watch::channel(vec![Vec::new(); equipment.len()]);
+    let names_out = Arc::new(names_out);
     let (mut streams, mut ended, mut threads) = (Vec::new(), Vec::new(), Vec::new());
     for (number, (equipment, (inbox, handovers, wake))) in equipment.into_iter().zip(outlets).enumerate() {
         let (events_out, events) = mpsc::channel(EVENTS_MAX);
         let (ended_out, end) = oneshot::channel();
-        let status = Arc::clone(&status_out);
+        let (status, named) = (Arc::clone(&status_out), Arc::clone(&names_out));
         let others = Arc::clone(&inboxes);
         let conntrack = conntrack.clone();
-        let parts = Parts { number, equipment, conntrack, wake, inbox, handovers, others, events: events_out, status };
+        let parts = Parts {
+            number,
+            equipment,
+            conntrack,
+            wake,
+            inbox,
+            handovers,
+            others,
+            events: events_out,
+            status,
+            names: named,
+        };
         let mut shard = Shard::new(parts);
         let run = move || {
             let result = shard.run();
@@ -275,7 +328,7 @@ pub(crate) fn start(equipment: Vec<Equipment>, conntrack: &ConntrackFlusher) -> 
         Some(only) if streams.is_empty() => only,
         last => merge(streams.into_iter().chain(last).collect()),
     };
-    Ok(RunningShards { handle: ShardHandle { inboxes }, events, status, ended, threads })
+    Ok(RunningShards { handle: ShardHandle { inboxes }, events, status, names, ended, threads })
 }
 
 /// Makes one stream out of those of all threads.

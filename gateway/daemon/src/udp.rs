@@ -1,12 +1,13 @@
 //! WireGuard's UDP sockets: trains in (GRO) and trains out (GSO), and no error that could end the gateway.
 
+use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorward_gateway_core::{SocketId, TrainSender};
+use doorward_gateway_core::{TrainSender, Via};
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -24,8 +25,11 @@ pub(crate) const READS_PER_CALL: usize = 8;
 /// A GRO train is at most one IP packet.
 const READ_BUFFER_BYTES: usize = 65_536;
 
-/// How long a socket sends datagrams singly after the kernel refused a train.
+/// How long datagrams go out singly after the kernel refused a train.
 const GSO_PAUSE: Duration = Duration::from_secs(60);
+
+/// Addresses with a narrow path that are remembered; past it trains to others are tried and refused each time.
+const NARROW_PATHS_MAX: usize = 1_024;
 
 /// What the sockets did, since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -196,51 +200,65 @@ impl ReadBuffers {
         }
     }
 
-    /// Returns train `index` of the last read: its source, its bytes and the size of each datagram in it.
-    pub(crate) fn train(&self, index: usize) -> Option<(SocketAddr, &[u8], usize)> {
+    /// Returns train `index` of the last read: its source, the address it was sent to, its bytes and the size of each
+    /// datagram in it.
+    pub(crate) fn train(&self, index: usize) -> Option<(SocketAddr, Option<IpAddr>, &[u8], usize)> {
         let meta = self.meta.get(index)?;
         let chunk = self.bytes.chunks_exact(READ_BUFFER_BYTES).nth(index)?;
         let bytes = chunk.get(..meta.len)?;
-        (meta.len > 0 && meta.stride > 0).then_some((meta.addr, bytes, meta.stride))
+        (meta.len > 0 && meta.stride > 0).then_some((meta.addr, meta.dst_ip, bytes, meta.stride))
     }
+}
+
+fn is(error: &io::Error, code: Errno) -> bool {
+    error.raw_os_error() == Some(code.raw_os_error())
+}
+
+fn is_about_an_address(error: &io::Error) -> bool {
+    [Errno::INVAL, Errno::ADDRNOTAVAIL, Errno::NETUNREACH, Errno::HOSTUNREACH].iter().any(|code| is(error, *code))
 }
 
 /// Sends trains through the sockets, and counts.
 pub(crate) struct UdpSender {
     sockets: Arc<[UdpSocketBound]>,
     gso_paused_until: Vec<Option<Instant>>,
+    /// Addresses whose path takes no datagram of a train's size, until when: one person's narrow network slows down
+    /// nobody else.
+    narrow_paths: HashMap<IpAddr, Instant>,
     /// What was sent and what was not.
     pub(crate) counters: UdpCounters,
 }
 
 impl UdpSender {
-    /// Makes a sender for sockets whose place in the list is their [`SocketId`].
+    /// Makes a sender for sockets whose place in the list is their [`Via`].
     pub(crate) fn new(sockets: Arc<[UdpSocketBound]>) -> Self {
         let gso_paused_until = sockets.iter().map(|socket| socket.gso_paused_until).collect();
-        Self { sockets, gso_paused_until, counters: UdpCounters::default() }
+        Self { sockets, gso_paused_until, narrow_paths: HashMap::new(), counters: UdpCounters::default() }
     }
 
     /// Sends one datagram.
-    pub(crate) fn send(&mut self, to: SocketAddr, via: SocketId, datagram: &[u8]) {
+    pub(crate) fn send(&mut self, to: SocketAddr, via: Via, datagram: &[u8]) {
         if let Err(error) = self.try_send(to, via, datagram, None) {
             self.count(&error);
         }
     }
 
-    fn try_send(
-        &mut self,
-        to: SocketAddr,
-        via: SocketId,
-        contents: &[u8],
-        segment_size: Option<usize>,
-    ) -> io::Result<()> {
-        let bound = self.sockets.get(usize::from(via.0)).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    fn try_send(&mut self, to: SocketAddr, via: Via, contents: &[u8], segment_size: Option<usize>) -> io::Result<()> {
+        let bound =
+            self.sockets.get(usize::from(via.socket)).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         if to.port() == 0 {
             // The kernel would answer EINVAL, which looks like a refused train.
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip: None };
-        bound.state.try_send((&bound.socket).into(), &transmit)?;
+        let transmit = Transmit { destination: to, ecn: None, contents, segment_size, src_ip: via.local };
+        let sent = bound.state.try_send((&bound.socket).into(), &transmit);
+        match sent {
+            // The address that was asked may be gone from this host since.
+            Err(error) if via.local.is_some() && is_about_an_address(&error) => {
+                bound.state.try_send((&bound.socket).into(), &Transmit { src_ip: None, ..transmit })?;
+            }
+            sent => sent?,
+        }
         self.counters.trains_sent = self.counters.trains_sent.wrapping_add(1);
         Ok(())
     }
@@ -252,8 +270,8 @@ impl UdpSender {
         *counter = counter.wrapping_add(1);
     }
 
-    fn gso_is_paused(&mut self, via: SocketId) -> bool {
-        match self.gso_paused_until.get_mut(usize::from(via.0)) {
+    fn gso_is_paused(&mut self, via: Via) -> bool {
+        match self.gso_paused_until.get_mut(usize::from(via.socket)) {
             Some(paused @ Some(_)) => {
                 let over = paused.is_some_and(|until| until <= Instant::now());
                 if over {
@@ -265,7 +283,29 @@ impl UdpSender {
         }
     }
 
-    fn send_singly(&mut self, to: SocketAddr, via: SocketId, contents: &[u8], segment: usize) {
+    fn is_narrow(&mut self, to: IpAddr) -> bool {
+        if self.narrow_paths.is_empty() {
+            return false;
+        }
+        let until = self.narrow_paths.get(&to).copied();
+        if until.is_some_and(|until| until <= Instant::now()) {
+            self.narrow_paths.remove(&to);
+            return false;
+        }
+        until.is_some()
+    }
+
+    fn note_narrow(&mut self, to: IpAddr) {
+        let now = Instant::now();
+        if self.narrow_paths.len() >= NARROW_PATHS_MAX {
+            self.narrow_paths.retain(|_, until| *until > now);
+        }
+        if self.narrow_paths.len() < NARROW_PATHS_MAX {
+            self.narrow_paths.insert(to, now + GSO_PAUSE);
+        }
+    }
+
+    fn send_singly(&mut self, to: SocketAddr, via: Via, contents: &[u8], segment: usize) {
         self.counters.trains_split = self.counters.trains_split.wrapping_add(1);
         for datagram in contents.chunks(segment.max(1)) {
             self.send(to, via, datagram);
@@ -274,24 +314,25 @@ impl UdpSender {
 }
 
 impl TrainSender for UdpSender {
-    fn send_train(&mut self, to: SocketAddr, via: SocketId, contents: &[u8], segment: usize) {
+    fn send_train(&mut self, to: SocketAddr, via: Via, contents: &[u8], segment: usize) {
         if contents.len() <= segment {
             return self.send(to, via, contents);
         }
-        if self.gso_is_paused(via) {
+        if self.gso_is_paused(via) || self.is_narrow(to.ip()) {
             return self.send_singly(to, via, contents, segment);
         }
         match self.try_send(to, via, contents, Some(segment)) {
             Ok(()) => (),
-            // EIO: the driver cannot checksum a train. EINVAL, EMSGSIZE: its datagrams are longer than the path takes.
-            Err(error)
-                if [Errno::IO, Errno::INVAL, Errno::MSGSIZE]
-                    .iter()
-                    .any(|e| error.raw_os_error() == Some(e.raw_os_error())) =>
-            {
-                if let Some(paused) = self.gso_paused_until.get_mut(usize::from(via.0)) {
+            // The driver cannot checksum a train.
+            Err(error) if is(&error, Errno::IO) => {
+                if let Some(paused) = self.gso_paused_until.get_mut(usize::from(via.socket)) {
                     *paused = Some(Instant::now() + GSO_PAUSE);
                 }
+                self.send_singly(to, via, contents, segment);
+            }
+            // Its datagrams are longer than the path takes; singly they are cut on the way.
+            Err(error) if is(&error, Errno::INVAL) || is(&error, Errno::MSGSIZE) => {
+                self.note_narrow(to.ip());
                 self.send_singly(to, via, contents, segment);
             }
             Err(error) => self.count(&error),
@@ -315,7 +356,7 @@ mod tests {
         let until = Instant::now() + Duration::from_secs(5);
         while datagrams.len() < wanted && Instant::now() < until {
             for index in 0..buffers.read(from, &mut counters) {
-                let (_, bytes, stride) = buffers.train(index).unwrap();
+                let (_, _, bytes, stride) = buffers.train(index).unwrap();
                 datagrams.extend(bytes.chunks(stride).map(<[u8]>::to_vec));
             }
         }
@@ -326,7 +367,7 @@ mod tests {
     fn a_train_arrives_as_the_datagrams_it_was_made_of() {
         let (receiver, mut sender, to) = pair();
         let contents: Vec<u8> = (0..10_u8).flat_map(|n| [n; 1000]).chain([99; 300]).collect();
-        sender.send_train(to, SocketId(0), &contents, 1000);
+        sender.send_train(to, Via::socket(0), &contents, 1000);
         let datagrams = receive(&receiver, 11);
         assert_eq!(datagrams.len(), 11);
         assert_eq!(datagrams.concat(), contents);
@@ -336,18 +377,31 @@ mod tests {
     fn a_paused_socket_sends_the_same_datagrams_singly() {
         let (receiver, mut sender, to) = pair();
         sender.gso_paused_until[0] = Some(Instant::now() + Duration::from_secs(60));
-        sender.send_train(to, SocketId(0), &[7; 2500], 1000);
+        sender.send_train(to, Via::socket(0), &[7; 2500], 1000);
         let lens: Vec<usize> = receive(&receiver, 3).iter().map(Vec::len).collect();
         assert_eq!(lens, [1000, 1000, 500]);
         assert_eq!(sender.counters.trains_split, 1);
     }
 
     #[test]
+    fn a_narrow_path_is_its_owners_alone() {
+        let (receiver, mut sender, to) = pair();
+        sender.note_narrow("127.0.0.9".parse().unwrap());
+        sender.send_train(to, Via::socket(0), &[7; 2500], 1000);
+        assert_eq!((receive(&receiver, 3).len(), sender.counters.trains_split), (3, 0));
+        sender.note_narrow(to.ip());
+        sender.send_train(to, Via::socket(0), &[7; 2500], 1000);
+        assert_eq!((receive(&receiver, 3).len(), sender.counters.trains_split), (3, 1));
+        sender.narrow_paths.insert(to.ip(), Instant::now());
+        assert!(!sender.is_narrow(to.ip()), "after a minute it is tried again");
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_counted_and_nothing_else() {
         let (_receiver, mut sender, _) = pair();
-        sender.send("127.0.0.1:0".parse().unwrap(), SocketId(0), &[0; 10]);
-        sender.send("[2001:db8::1]:9".parse().unwrap(), SocketId(0), &[0; 10]);
-        sender.send("127.0.0.1:9".parse().unwrap(), SocketId(7), &[0; 10]);
+        sender.send("127.0.0.1:0".parse().unwrap(), Via::socket(0), &[0; 10]);
+        sender.send("[2001:db8::1]:9".parse().unwrap(), Via::socket(0), &[0; 10]);
+        sender.send("127.0.0.1:9".parse().unwrap(), Via::socket(7), &[0; 10]);
         assert_eq!(sender.counters.send_failed, 3);
         assert_eq!(sender.counters.trains_sent, 0);
     }

@@ -4,15 +4,15 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use doorward_gateway_core::{
-    BootTime, Command, CoreSettings, DatagramSink, Event, FlowStatus, Gateway, Now, Offload, PeerStatus, SocketId,
-    Transmit, TunnelPacket, TunnelSink,
+    BootTime, Command, CoreSettings, DatagramSink, Event, FlowStatus, Gateway, Now, Offload, PeerStatus, Transmit,
+    TunnelPacket, TunnelSink, Via,
 };
 use doorward_model::{Change, Heartbeat, Lockdown, Timestamp};
 
 use crate::plain::Plain;
 
 /// The socket that everything comes in on.
-pub const VIA: SocketId = SocketId(3);
+pub const VIA: Via = Via::socket(3);
 
 /// Inner packets that came out.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub struct Train {
 }
 
 impl DatagramSink for Train {
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]> {
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]> {
         self.to = (via == VIA).then_some(to);
         self.room = vec![0; len];
         Some(&mut self.room)

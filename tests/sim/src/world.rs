@@ -233,6 +233,7 @@ impl World {
     }
 
     /// Steps of the control plane.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "`World::step` hands over these alone")]
     fn decide(&mut self, step: &Step) {
         let now = self.control_now();
         match *step {

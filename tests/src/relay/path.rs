@@ -93,8 +93,8 @@ impl Path {
             }
             self.end_mappings(&settings);
             self.wait();
-            self.from_laptops(&settings, &mut buffer);
-            self.from_gateway(&settings, &mut buffer);
+            self.take_from_laptops(&settings, &mut buffer);
+            self.take_from_gateway(&settings, &mut buffer);
             self.deliver();
         }
     }
@@ -119,7 +119,7 @@ impl Path {
         let _ = poll(&mut fds, Some(&timeout));
     }
 
-    fn from_laptops(&mut self, settings: &Settings, buffer: &mut [u8]) {
+    fn take_from_laptops(&mut self, settings: &Settings, buffer: &mut [u8]) {
         for index in 0..self.listeners.len() {
             while let Ok((len, from)) = self.listeners[index].0.recv_from(buffer) {
                 let flow = (index, from);
@@ -156,7 +156,7 @@ impl Path {
         true
     }
 
-    fn from_gateway(&mut self, settings: &Settings, buffer: &mut [u8]) {
+    fn take_from_gateway(&mut self, settings: &Settings, buffer: &mut [u8]) {
         let flows: Vec<Flow> = self.mappings.keys().copied().collect();
         for flow in flows {
             while let Some(Ok(len)) = self.mappings.get(&flow).map(|mapping| mapping.socket.recv(buffer)) {

@@ -2,13 +2,18 @@
 
 use std::net::IpAddr;
 
-use doorward_model::{GrantId, Lockdown, Protocol, TunnelNetwork};
+use doorward_model::{DnsName, GrantId, Lockdown, Protocol, Target, TunnelNetwork};
 
 use super::device::{Device, Rule};
+use super::names::Names;
 use super::special;
 use crate::Now;
+use crate::clock::Window;
 use crate::counters::DenyReason;
 use crate::hash::Set;
+
+/// The port of the resolver (RFC 1035 section 4.2).
+const RESOLVER_PORT: u16 = 53;
 
 /// What holds for every device.
 #[derive(Debug, Clone, Copy)]
@@ -21,7 +26,7 @@ pub(crate) struct Standing {
 /// Says whether a device may send or get anything at this moment.
 ///
 /// # Errors
-/// Why not.
+/// Why not. [`DenyReason::Quarantine`] leaves it the resolver.
 pub(crate) fn may_pass<T>(device: &Device<T>, standing: Standing, now: Now) -> Result<(), DenyReason> {
     if !standing.authority {
         return Err(DenyReason::AuthorityLost);
@@ -39,59 +44,189 @@ pub(crate) fn may_pass<T>(device: &Device<T>, standing: Standing, now: Now) -> R
     Ok(())
 }
 
-/// Where the machine itself is.
-#[derive(Debug, Clone, Copy)]
+/// What a packet asks for: protocol, destination and port as the device wrote them; the port is not looked at for ICMP.
+pub(crate) type Asked = (Protocol, IpAddr, u16);
+
+/// What allows a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// A rule of that grant.
+    Grant(GrantId),
+    /// The resolver is there for every device with a lease.
+    Resolver,
+}
+
+/// How a packet gets from where the device sends it to where the resource is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Road {
+    /// As the device addressed it.
+    Direct,
+    /// By the service address, to a target that is an address.
+    Host(IpAddr),
+    /// By the service address, to an address of a target that is a name. It stays for the flow's life.
+    Name(IpAddr, Box<DnsName>),
+}
+
+impl Road {
+    /// Returns the address that takes the service address's place.
+    pub(crate) fn target(&self) -> Option<IpAddr> {
+        match self {
+            Self::Direct => None,
+            Self::Host(target) | Self::Name(target, _) => Some(*target),
+        }
+    }
+}
+
+/// What a new flow begins with.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) ground: Ground,
+    pub(crate) window: Window,
+    pub(crate) road: Road,
+}
+
+/// Where the machine itself is, and what it knows.
+#[derive(Clone, Copy)]
 pub(crate) struct Surroundings<'a> {
     pub(crate) network: &'a TunnelNetwork,
     pub(crate) own: &'a Set<IpAddr>,
+    pub(crate) names: &'a Names,
+    /// The resolver listens.
+    pub(crate) resolver: bool,
 }
 
-/// Finds the rule that leads a device to a destination at this moment. `port` is not looked at for ICMP.
+impl Surroundings<'_> {
+    pub(crate) fn is_in_tunnel(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.network.v4().contains(&v4),
+            IpAddr::V6(v6) => self.network.v6().contains(&v6),
+        }
+    }
+
+    /// Says whether the resolver is asked for: the one thing of the gateway itself that devices reach.
+    pub(crate) fn is_resolver(&self, (protocol, destination, port): Asked) -> bool {
+        let is_gateway = match destination {
+            IpAddr::V4(v4) => v4 == self.network.gateway_v4(),
+            IpAddr::V6(v6) => v6 == self.network.gateway_v6(),
+        };
+        self.resolver && is_gateway && protocol != Protocol::Icmp && port == RESOLVER_PORT
+    }
+
+    /// Finds the target of the service address's family that a rule leads to: the first that is one address, or that is
+    /// a name with an address that may be used.
+    fn road(&self, rule: &Rule, is_ipv4: bool, now: Now) -> Result<Road, DenyReason> {
+        let mut reason = DenyReason::NoTarget;
+        for target in &rule.targets {
+            match target {
+                Target::Net(_) => {
+                    let Some(host) = target.host().filter(|host| host.is_ipv4() == is_ipv4) else { continue };
+                    if !self.is_in_tunnel(host) {
+                        return Ok(Road::Host(host));
+                    }
+                    reason = DenyReason::SpecialDestination;
+                }
+                Target::Name(name) => {
+                    for address in self.names.addresses(name, now).iter().filter(|held| held.is_ipv4() == is_ipv4) {
+                        // Whoever owns a name must not lead people to the gateway, or to each other (rebinding).
+                        if !self.is_in_tunnel(*address) && !self.own.contains(address) && !special::is_special(*address)
+                        {
+                            return Ok(Road::Name(*address, Box::new(name.clone())));
+                        }
+                        reason = DenyReason::SpecialDestination;
+                    }
+                }
+            }
+        }
+        Err(reason)
+    }
+}
+
+/// Decides on a packet that begins something.
 ///
 /// # Errors
-/// Why there is none.
-pub(crate) fn rule_for<'a, T>(
-    device: &'a Device<T>,
+/// Why it may not.
+pub(crate) fn open<T>(
+    device: &Device<T>,
     surroundings: Surroundings<'_>,
-    (protocol, destination, port): (Protocol, IpAddr, u16),
+    asked: Asked,
     now: Now,
-) -> Result<&'a Rule, DenyReason> {
-    let in_tunnel = match destination {
-        IpAddr::V4(v4) => surroundings.network.v4().contains(&v4),
-        IpAddr::V6(v6) => surroundings.network.v6().contains(&v6),
-    };
-    if in_tunnel {
-        return Err(DenyReason::TunnelNetwork);
+) -> Result<Opening, DenyReason> {
+    let (_, destination, _) = asked;
+    if surroundings.is_resolver(asked) {
+        return Ok(Opening { ground: Ground::Resolver, window: device.leased.window, road: Road::Direct });
+    }
+    if surroundings.is_in_tunnel(destination) {
+        return open_service(device, surroundings, asked, now);
     }
     let is_own = surroundings.own.contains(&destination);
-    let found = device
-        .leased
-        .rules
-        .iter()
-        .find(|rule| rule.window.holds(now) && leads_to(rule, is_own, (protocol, destination, port)));
-    found.ok_or_else(|| {
+    let found = device.leased.rules.iter().find(|rule| rule.window.holds(now) && leads_to(rule, is_own, asked));
+    found.map(|rule| opening(rule, Road::Direct)).ok_or_else(|| {
         if is_own || special::is_special(destination) { DenyReason::SpecialDestination } else { DenyReason::NoRule }
     })
 }
 
-/// Says whether a rule, its time aside, leads to a destination.
-pub(crate) fn leads_to(rule: &Rule, is_own: bool, (protocol, destination, port): (Protocol, IpAddr, u16)) -> bool {
-    let allowed = rule
-        .allow
+fn open_service<T>(
+    device: &Device<T>,
+    surroundings: Surroundings<'_>,
+    asked: Asked,
+    now: Now,
+) -> Result<Opening, DenyReason> {
+    let (_, destination, _) = asked;
+    let is_service = surroundings.network.is_service(destination);
+    let mut reason = if is_service { DenyReason::NoRule } else { DenyReason::TunnelNetwork };
+    for rule in device.leased.rules.iter().filter(|rule| rule.window.holds(now) && serves(rule, asked)) {
+        match surroundings.road(rule, destination.is_ipv4(), now) {
+            Ok(road) => return Ok(opening(rule, road)),
+            Err(why) => reason = why,
+        }
+    }
+    Err(reason)
+}
+
+fn opening(rule: &Rule, road: Road) -> Opening {
+    Opening { ground: Ground::Grant(rule.grant), window: rule.window, road }
+}
+
+fn allows(rule: &Rule, (protocol, _, port): Asked) -> bool {
+    rule.allow
         .iter()
-        .any(|allow| allow.protocol == protocol && (protocol == Protocol::Icmp || allow.ports.contains(port)));
-    allowed && rule.targets.iter().any(|target| special::covers(target, destination, is_own))
+        .any(|allow| allow.protocol == protocol && (protocol == Protocol::Icmp || allow.ports.contains(port)))
+}
+
+/// Says whether a rule's resource has that service address and allows what is asked, its time aside.
+fn serves(rule: &Rule, asked: Asked) -> bool {
+    let (_, destination, _) = asked;
+    rule.service.is_some_and(|service| service.is(destination)) && allows(rule, asked)
+}
+
+/// Says whether a rule, its time aside, leads to a destination that the device addresses itself.
+fn leads_to(rule: &Rule, is_own: bool, asked: Asked) -> bool {
+    let (_, destination, _) = asked;
+    allows(rule, asked) && rule.targets.iter().any(|target| special::covers(target, destination, is_own))
+}
+
+/// Says whether a rule, its time aside, leads where a flow goes, by the same road.
+pub(crate) fn leads_on(rule: &Rule, own: &Set<IpAddr>, asked: Asked, road: &Road) -> bool {
+    match road {
+        Road::Direct => leads_to(rule, own.contains(&asked.1), asked),
+        Road::Host(host) => serves(rule, asked) && rule.targets.iter().any(|target| target.host() == Some(*host)),
+        Road::Name(address, name) => {
+            serves(rule, asked)
+                && !own.contains(address)
+                && rule.targets.iter().any(|target| target.name() == Some(&**name))
+        }
+    }
 }
 
 /// Finds the rule that a flow goes on under: its own grant's, or else another that leads to the same place at this
 /// moment. A person whose access was renewed keeps the connection that the earlier grant opened.
-pub(crate) fn rule_to_keep(
-    rules: &[Rule],
-    grant: GrantId,
-    is_own: bool,
-    asked: (Protocol, IpAddr, u16),
+pub(crate) fn rule_to_keep<'a>(
+    rules: &'a [Rule],
+    ground: Ground,
+    own: &Set<IpAddr>,
+    (asked, road): (Asked, &Road),
     now: Now,
-) -> Option<&Rule> {
-    let fits = |rule: &&Rule| rule.window.holds(now) && leads_to(rule, is_own, asked);
-    rules.iter().filter(fits).max_by_key(|rule| rule.grant == grant)
+) -> Option<&'a Rule> {
+    let fits = |rule: &&Rule| rule.window.holds(now) && leads_on(rule, own, asked, road);
+    rules.iter().filter(fits).max_by_key(|rule| Ground::Grant(rule.grant) == ground)
 }

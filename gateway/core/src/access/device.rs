@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use doorward_model::{Allow, DeviceId, DeviceName, Email, GrantId, PresharedKey, PublicKey, ResourceName, Target};
+use doorward_model::{
+    Allow, DeviceId, DeviceName, Email, GrantId, PresharedKey, PublicKey, ResourceName, ServiceAddress, Target,
+};
 
 use super::deadlines::Ends;
 use super::routes::Routes;
@@ -17,6 +19,7 @@ use crate::{BootTime, Now};
 pub(crate) struct Rule {
     pub(crate) grant: GrantId,
     pub(crate) resource: ResourceName,
+    pub(crate) service: Option<ServiceAddress>,
     pub(crate) targets: Vec<Target>,
     pub(crate) allow: Vec<Allow>,
     pub(crate) window: Window,
@@ -45,6 +48,12 @@ impl Leased {
             IpAddr::V4(v4) => v4 == self.address_v4,
             IpAddr::V6(v6) => v6 == self.address_v6,
         }
+    }
+
+    /// Names the resource that has a service address, as far as this device knows of it, granted at this moment or not.
+    pub(crate) fn resource_at(&self, address: IpAddr) -> Option<&ResourceName> {
+        let is_there = |rule: &&Rule| rule.service.is_some_and(|service| service.is(address));
+        self.rules.iter().find(is_there).map(|rule| &rule.resource)
     }
 
     pub(crate) fn addresses(&self) -> [IpAddr; 2] {

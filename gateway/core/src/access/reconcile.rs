@@ -159,6 +159,7 @@ pub(crate) fn place(lease: Lease, arrival: Arrival, memory: &mut EndMemory) -> L
         Rule {
             grant: rule.grant,
             resource: rule.resource,
+            service: rule.service,
             targets: rule.targets,
             allow: rule.allow,
             window: Window::place(rule.validity, arrival, end),
@@ -199,6 +200,7 @@ fn keeps(old: &Rule, new: &Rule, now: Now) -> bool {
     old.grant == new.grant
         && new.window.begun(now)
         && new.window.end.wall >= old.window.end.wall
+        && (old.service.is_none() || new.service == old.service)
         && old.targets.iter().all(|target| new.targets.iter().any(|kept| covers_target(kept, target)))
         && old.allow.iter().all(|allow| {
             new.allow.iter().any(|kept| {

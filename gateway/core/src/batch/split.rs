@@ -69,6 +69,18 @@ impl Split {
         Self { headers, headers_len: 0, ip_len: 0, protocol: 0, size: len.max(1), payload_len: len, done: 0, number: 0 }
     }
 
+    /// Says whether the packet is cut, or stands for itself alone.
+    pub(crate) fn cuts(&self) -> bool {
+        self.headers_len > 0
+    }
+
+    /// Takes the headers of `packet` for the segments to come, after an address in them was replaced; says whether they
+    /// are there.
+    pub(crate) fn take_headers(&mut self, packet: &[u8]) -> bool {
+        let headers = self.headers.get_mut(..self.headers_len).zip(packet.get(..self.headers_len));
+        headers.map(|(held, headers)| held.copy_from_slice(headers)).is_some()
+    }
+
     /// Returns how many segments there are.
     pub(crate) fn count(&self) -> u64 {
         u64::try_from(self.payload_len.div_ceil(self.size).max(1)).unwrap_or(1)

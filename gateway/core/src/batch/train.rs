@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{DatagramSink, SocketId};
+use crate::{DatagramSink, Via};
 
 /// Segments of one UDP_SEGMENT send at most (UDP_MAX_SEGMENTS in linux/udp.h is 64 on the oldest kernels that have it).
 const SEGMENTS_MAX: usize = 64;
@@ -19,7 +19,7 @@ pub const DATAGRAM_LEN_MAX: usize = 65_507;
 /// Where trains leave.
 pub trait TrainSender {
     /// Sends `contents` as datagrams of `segment` bytes each, the last one perhaps shorter. Errors are counted inside.
-    fn send_train(&mut self, to: SocketAddr, via: SocketId, contents: &[u8], segment: usize);
+    fn send_train(&mut self, to: SocketAddr, via: Via, contents: &[u8], segment: usize);
 }
 
 /// The train that is being put together, and the sender it will leave by.
@@ -34,7 +34,7 @@ pub struct Train<S> {
     segment: usize,
     /// Whether a shorter datagram ended it.
     closed: bool,
-    destination: Option<(SocketAddr, SocketId)>,
+    destination: Option<(SocketAddr, Via)>,
 }
 
 impl<S: TrainSender> Train<S> {
@@ -63,7 +63,7 @@ impl<S: TrainSender> Train<S> {
         &mut self.sender
     }
 
-    fn takes(&self, to: SocketAddr, via: SocketId, len: usize) -> bool {
+    fn takes(&self, to: SocketAddr, via: Via, len: usize) -> bool {
         self.segments == 0
             || (self.destination == Some((to, via))
                 && !self.closed
@@ -74,7 +74,7 @@ impl<S: TrainSender> Train<S> {
 }
 
 impl<S: TrainSender> DatagramSink for Train<S> {
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]> {
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]> {
         if len > DATAGRAM_LEN_MAX {
             return None;
         }
@@ -109,16 +109,16 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Sent(Vec<(SocketAddr, SocketId, Vec<u8>, usize)>);
+    struct Sent(Vec<(SocketAddr, Via, Vec<u8>, usize)>);
 
     impl TrainSender for Sent {
-        fn send_train(&mut self, to: SocketAddr, via: SocketId, contents: &[u8], segment: usize) {
+        fn send_train(&mut self, to: SocketAddr, via: Via, contents: &[u8], segment: usize) {
             self.0.push((to, via, contents.to_vec(), segment));
         }
     }
 
     fn put(train: &mut Train<Sent>, to: &str, via: u16, byte: u8, len: usize) {
-        let room = train.reserve(to.parse().unwrap(), SocketId(via), len).unwrap();
+        let room = train.reserve(to.parse().unwrap(), Via::socket(via), len).unwrap();
         assert_eq!(room.len(), len);
         room.fill(byte);
         train.commit(len);
@@ -138,7 +138,7 @@ mod tests {
         let mut contents = vec![1; 100];
         contents.extend([2; 100]);
         contents.extend([3; 40]);
-        assert_eq!(train.sender.0, [(A.parse().unwrap(), SocketId(0), contents, 100)]);
+        assert_eq!(train.sender.0, [(A.parse().unwrap(), Via::socket(0), contents, 100)]);
     }
 
     #[test]
@@ -183,9 +183,9 @@ mod tests {
     #[test]
     fn a_reservation_that_is_not_committed_sends_nothing() {
         let mut train = Train::new(Sent::default());
-        train.reserve(A.parse().unwrap(), SocketId(0), 100).unwrap();
+        train.reserve(A.parse().unwrap(), Via::socket(0), 100).unwrap();
         train.flush();
         assert!(train.sender.0.is_empty());
-        assert!(train.reserve(A.parse().unwrap(), SocketId(0), DATAGRAM_LEN_MAX + 1).is_none());
+        assert!(train.reserve(A.parse().unwrap(), Via::socket(0), DATAGRAM_LEN_MAX + 1).is_none());
     }
 }

@@ -1,5 +1,8 @@
 //! Return traffic: flows that an allowed packet from a device opened, tied to its lease and grant.
 //!
+//! A flow has two names: the tuple that the device sees, and the one on the network behind the gateway, where a target
+//! stands in a service address's place. They are the same for what the device addresses itself.
+//!
 //! A flow admits packets to the device; it never outlives the rule that opened it, and each use compares its window
 //! with the clocks. Bounded per device and in all; the longest idle goes first.
 
@@ -9,8 +12,9 @@ mod tcp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GrantId, Protocol};
+use doorward_model::{DeviceId, GrantId, Protocol, ResourceName};
 
+use crate::access::decision::{Asked, Ground, Road};
 use crate::clock::Window;
 use crate::packet::parse::{Body, ICMP_V4, ICMP_V6, Packet, Quoted, TCP, UDP};
 use crate::packet::reset::Reset;
@@ -24,18 +28,22 @@ const TCP_OPEN_IDLE: Duration = Duration::from_secs(7_200);
 const TCP_HALF_IDLE: Duration = Duration::from_secs(60);
 /// UDP, above the 2 min that RFC 4787 (REQ-5) asks for.
 const UDP_IDLE: Duration = Duration::from_secs(180);
+/// UDP to the resolver: each question has a port of its own, and none may push out a person's connections.
+const QUESTION_IDLE: Duration = Duration::from_secs(10);
 /// ICMP echo.
 const ICMP_IDLE: Duration = Duration::from_secs(30);
 
 /// One live flow, as the core accounts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowStatus {
-    /// Its ends.
+    /// Its ends on the network behind the gateway.
     pub tuple: FlowTuple,
     /// The device that opened it.
     pub device: DeviceId,
-    /// The grant that allowed it.
-    pub grant: GrantId,
+    /// The grant that allowed it; `None` for questions to the resolver.
+    pub grant: Option<GrantId>,
+    /// The resource it leads to; `None` for questions to the resolver.
+    pub resource: Option<ResourceName>,
     /// Packets from the device.
     pub packets_up: u64,
     /// Their bytes, IP headers included.
@@ -63,12 +71,15 @@ pub(crate) struct FlowKey {
 
 const V6_BIT: u64 = 1 << 40;
 
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    }
+}
+
 impl FlowKey {
     fn new(protocol: Protocol, device: IpAddr, device_port: u16, remote: IpAddr, remote_port: u16) -> Self {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(v6) => v6.to_bits(),
-        };
         let number: u64 = match protocol {
             Protocol::Tcp => 1,
             Protocol::Udp => 2,
@@ -148,6 +159,14 @@ impl FlowKey {
         SocketAddr::new(self.address(self.remote), u16::try_from(self.rest & 0xffff).unwrap_or(0))
     }
 
+    /// The name of the same flow on the network behind the gateway.
+    fn on_network(&self, road: &Road) -> Self {
+        match road.target() {
+            Some(target) => Self { remote: bits(target), ..*self },
+            None => *self,
+        }
+    }
+
     pub(crate) fn tuple(&self) -> FlowTuple {
         FlowTuple { protocol: self.protocol(), device: self.device(), remote: self.remote() }
     }
@@ -156,10 +175,13 @@ impl FlowKey {
 /// One flow.
 #[derive(Debug)]
 pub(crate) struct Flow {
+    /// Its ends as the device sees them.
     pub(crate) key: FlowKey,
+    /// How it gets to its target.
+    pub(crate) road: Road,
     /// The device's place in the device table.
     pub(crate) device: u32,
-    pub(crate) grant: GrantId,
+    pub(crate) ground: Ground,
     /// The rule's validity, compared on each packet.
     pub(crate) window: Window,
     last_used: BootTime,
@@ -178,9 +200,9 @@ struct Traffic {
 }
 
 impl Flow {
-    /// Lets it go on under a grant; says whether its validity is another one than before.
-    pub(crate) fn move_to(&mut self, grant: GrantId, window: Window) -> bool {
-        self.grant = grant;
+    /// Lets it go on on another ground; says whether its validity is another one than before.
+    pub(crate) fn move_to(&mut self, ground: Ground, window: Window) -> bool {
+        self.ground = ground;
         std::mem::replace(&mut self.window, window) != window
     }
 
@@ -189,6 +211,7 @@ impl Flow {
         match self.key.protocol() {
             Protocol::Tcp if self.connection.is_open() && !self.connection.is_closing() => TCP_OPEN_IDLE,
             Protocol::Tcp => TCP_HALF_IDLE,
+            Protocol::Udp if self.ground == Ground::Resolver => QUESTION_IDLE,
             Protocol::Udp => UDP_IDLE,
             Protocol::Icmp => ICMP_IDLE,
         }
@@ -196,6 +219,22 @@ impl Flow {
 
     fn is_idle(&self, now: Now) -> bool {
         now.boot.since(self.last_used) >= self.idle_max()
+    }
+
+    /// What the device asked for when it opened it.
+    pub(crate) fn asked(&self) -> Asked {
+        let remote = self.key.remote();
+        (self.key.protocol(), remote.ip(), remote.port())
+    }
+
+    /// Its ends on the network behind the gateway, where connection tracking sees it.
+    pub(crate) fn network_tuple(&self) -> FlowTuple {
+        self.key.on_network(&self.road).tuple()
+    }
+
+    /// The service address that its target has for the device; `None` where the device knows the target itself.
+    pub(crate) fn service(&self) -> Option<IpAddr> {
+        self.road.target().map(|_| self.key.remote().ip())
     }
 
     /// The resets that end it on the device's side; none unless it is TCP.
@@ -208,15 +247,19 @@ impl Flow {
     /// The resets that end it on the resource's side.
     pub(crate) fn resets_to_remote(&self) -> impl Iterator<Item = Reset> + use<> {
         let resets = (self.key.protocol() == Protocol::Tcp)
-            .then(|| self.connection.resets_to_remote(self.key.device(), self.key.remote()));
+            .then(|| self.connection.resets_to_remote(self.key.device(), self.network_tuple().remote));
         resets.into_iter().flatten()
     }
 
-    pub(crate) fn status(&self, device: DeviceId) -> FlowStatus {
+    pub(crate) fn status(&self, device: DeviceId, resource: Option<ResourceName>) -> FlowStatus {
         FlowStatus {
-            tuple: self.key.tuple(),
+            tuple: self.network_tuple(),
             device,
-            grant: self.grant,
+            grant: match self.ground {
+                Ground::Grant(grant) => Some(grant),
+                Ground::Resolver => None,
+            },
+            resource,
             packets_up: self.up.packets,
             bytes_up: self.up.bytes,
             packets_down: self.down.packets,

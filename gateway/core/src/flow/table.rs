@@ -1,9 +1,7 @@
 //! The table of flows: a slab, an index by key, and for each device a list from the longest idle to the last used.
 
-use doorward_model::GrantId;
-
 use super::{Direction, Flow, FlowKey, Traffic, tcp};
-use crate::clock::Window;
+use crate::access::decision::{Opening, Road};
 use crate::hash::{Map, Seed};
 use crate::packet::parse::{Body, Packet};
 use crate::{Limits, Now};
@@ -32,7 +30,10 @@ impl Default for List {
 pub(crate) struct FlowTable {
     flows: Vec<Option<Flow>>,
     free: Vec<u32>,
+    /// By both names of each flow. They never collide but where a device uses one port towards a target and its service
+    /// address, because no target lies where service addresses do.
     by_key: Map<FlowKey, u32>,
+    count: usize,
     /// Lists by the device's place in the device table.
     lists: Vec<List>,
     per_device_max: u32,
@@ -48,6 +49,7 @@ impl FlowTable {
             flows: Vec::new(),
             free: Vec::new(),
             by_key: seed.map(),
+            count: 0,
             lists: Vec::new(),
             per_device_max: limits.flows_per_device_max.max(1),
             flows_max: limits.flows_max.max(1),
@@ -62,7 +64,7 @@ impl FlowTable {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.by_key.len()
+        self.count
     }
 
     /// Flows ended to make room.
@@ -74,15 +76,33 @@ impl FlowTable {
         self.flows.iter().flatten()
     }
 
-    /// Finds a flow that has not been idle for too long.
-    pub(crate) fn find(&self, key: &FlowKey, now: Now) -> Option<u32> {
+    /// Finds a flow that has not been idle for too long, by the name that it has for packets of that direction.
+    pub(crate) fn find(&self, key: &FlowKey, direction: Direction, now: Now) -> Option<u32> {
         let at = *self.by_key.get(key)?;
-        self.get(at).filter(|flow| !flow.is_idle(now)).map(|_| at)
+        let flow = self.get(at)?;
+        let is_named_so = match (flow.road.target(), direction) {
+            (None, Direction::FromDevice | Direction::ToDevice) => true,
+            (Some(_), Direction::FromDevice) => flow.key == *key,
+            (Some(_), Direction::ToDevice) => flow.key != *key,
+        };
+        (is_named_so && !flow.is_idle(now)).then_some(at)
+    }
+
+    /// Says whether a flow that lives has the ends behind the gateway that a flow named `key` would get: what comes back
+    /// could belong to either.
+    pub(crate) fn is_taken(&self, key: &FlowKey, road: &Road, now: Now) -> bool {
+        let holder = self.by_key.get(&key.on_network(road)).and_then(|at| self.get(*at));
+        holder.is_some_and(|flow| flow.key != *key && !flow.is_idle(now) && flow.window.holds(now))
     }
 
     /// Says whether the flow at a place has that key and has not been idle for too long: a guess, checked.
-    pub(crate) fn is_at(&self, at: u32, key: &FlowKey, now: Now) -> bool {
-        self.get(at).is_some_and(|flow| flow.key == *key && !flow.is_idle(now))
+    pub(crate) fn is_at(&self, at: u32, key: &FlowKey, direction: Direction, now: Now) -> bool {
+        let Some(flow) = self.get(at) else { return false };
+        let name = match (flow.road.target(), direction) {
+            (Some(_), Direction::ToDevice) => flow.key.on_network(&flow.road),
+            (Some(_), Direction::FromDevice) | (None, Direction::FromDevice | Direction::ToDevice) => flow.key,
+        };
+        name == *key && !flow.is_idle(now)
     }
 
     pub(crate) fn get(&self, at: u32) -> Option<&Flow> {
@@ -93,23 +113,28 @@ impl FlowTable {
         self.flows.get_mut(slot(at)).and_then(Option::as_mut)
     }
 
-    /// Opens a flow, replacing one of the same key; makes room by ending the longest idle. `None` only when the table
-    /// cannot take it at all.
-    pub(crate) fn open(&mut self, key: FlowKey, device: u32, grant: GrantId, window: Window, now: Now) -> Option<u32> {
-        if let Some(at) = self.by_key.get(&key).copied() {
-            self.remove(at);
+    /// Opens a flow, replacing those that have one of its names (see [`FlowTable::is_taken`]); makes room by ending the
+    /// longest idle. `None` only when the table cannot take it at all.
+    pub(crate) fn open(&mut self, key: FlowKey, device: u32, opening: Opening, now: Now) -> Option<u32> {
+        let Opening { ground, window, road } = opening;
+        let names = [key, key.on_network(&road)];
+        for name in names {
+            if let Some(at) = self.by_key.get(&name).copied() {
+                self.remove(at);
+            }
         }
         let list = self.list(device);
         if list.count >= self.per_device_max {
             self.evict(list.oldest);
-        } else if self.by_key.len() >= self.flows_max {
+        } else if self.count >= self.flows_max {
             let victim = self.sample_victim()?;
             self.evict(victim);
         }
         let flow = Flow {
             key,
+            road,
             device,
-            grant,
+            ground,
             window,
             last_used: now.boot,
             connection: tcp::Connection::default(),
@@ -127,7 +152,8 @@ impl FlowTable {
             }
         };
         *self.flows.get_mut(slot(at))? = Some(flow);
-        self.by_key.insert(key, at);
+        self.by_key.extend(names.map(|name| (name, at)));
+        self.count = self.count.saturating_add(1);
         self.link_newest(at);
         Some(at)
     }
@@ -154,7 +180,10 @@ impl FlowTable {
         self.get(at)?;
         self.unlink(at);
         let flow = self.flows.get_mut(slot(at)).and_then(Option::take)?;
-        self.by_key.remove(&flow.key);
+        for name in [flow.key, flow.key.on_network(&flow.road)] {
+            self.by_key.remove(&name);
+        }
+        self.count = self.count.saturating_sub(1);
         self.free.push(at);
         Some(flow)
     }

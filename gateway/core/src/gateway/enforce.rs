@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease, Lockdown,
-    Protocol, PublicKey, Revision, Snapshot, Tombstone,
+    PublicKey, Revision, Snapshot, Tombstone,
 };
 
 use super::Gateway;
 use crate::access::deadlines::Ends;
-use crate::access::decision;
+use crate::access::decision::{self, Ground};
 use crate::access::device::Leased;
 use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
@@ -118,13 +118,14 @@ impl<N: Noise> Gateway<N> {
             let Self { own, flows, .. } = self;
             let (mut ends, mut is_moved) = (Vec::new(), false);
             for place in flows.of_device(at) {
-                let Some(flow) = flows.get_mut(place).filter(|flow| own.contains(&flow.key.remote().ip())) else {
+                let Some(flow) = flows.get_mut(place) else { continue };
+                let asked = flow.asked();
+                if !own.contains(&flow.road.target().unwrap_or(asked.1)) || flow.ground == Ground::Resolver {
                     continue;
-                };
+                }
                 // The rule that opened it may have been a prefix, which does not cover the machine's own addresses.
-                let asked = (flow.key.protocol(), flow.key.remote().ip(), flow.key.remote().port());
-                match decision::rule_to_keep(&device.leased.rules, flow.grant, true, asked, now) {
-                    Some(rule) => is_moved |= flow.move_to(rule.grant, rule.window),
+                match decision::rule_to_keep(&device.leased.rules, flow.ground, own, (asked, &flow.road), now) {
+                    Some(rule) => is_moved |= flow.move_to(Ground::Grant(rule.grant), rule.window),
                     None => ends.push(place),
                 }
             }
@@ -213,11 +214,17 @@ impl<N: Noise> Gateway<N> {
         let (mut ends, mut is_moved) = (Vec::new(), false);
         for place in self.flows.of_device(at) {
             let Some(flow) = self.flows.get_mut(place) else { continue };
-            let asked: (Protocol, IpAddr, u16) =
-                (flow.key.protocol(), flow.key.remote().ip(), flow.key.remote().port());
-            let is_own = self.own.contains(&asked.1);
-            match decision::rule_to_keep(&next.rules, flow.grant, is_own, asked, now) {
-                Some(rule) if stands && !other_device => is_moved |= flow.move_to(rule.grant, rule.window),
+            let kept = match flow.ground {
+                // Quarantine leaves it.
+                Ground::Resolver => next.window.holds(now).then_some((flow.ground, next.window)),
+                Ground::Grant(_) => {
+                    let on = (flow.asked(), &flow.road);
+                    let rule = decision::rule_to_keep(&next.rules, flow.ground, &self.own, on, now);
+                    rule.filter(|_| stands).map(|rule| (Ground::Grant(rule.grant), rule.window))
+                }
+            };
+            match kept {
+                Some((ground, window)) if !other_device => is_moved |= flow.move_to(ground, window),
                 Some(_) | None => ends.push(place),
             }
         }
@@ -242,6 +249,7 @@ impl<N: Noise> Gateway<N> {
     /// Puts a lease into the table.
     fn take(&mut self, now: Now, leased: Leased) {
         self.tombstones.forget(&leased.public_key);
+        self.names.want(&leased.rules);
         let exempt = self.exempt.contains(&leased.id);
         let at = match self.devices.by_id(leased.id) {
             Some(at) => {
@@ -251,6 +259,7 @@ impl<N: Noise> Gateway<N> {
                         peer.preshared_key_is_old |= old_key;
                     }
                     device.exempt = exempt;
+                    self.names.release(&device.leased.rules);
                     device.leased = leased;
                 }
                 Some(at)
@@ -324,6 +333,7 @@ impl<N: Noise> Gateway<N> {
         self.close_tunnel(now, at);
         self.deadlines.set(at, Ends::default());
         if let Some(device) = self.devices.remove(at) {
+            self.names.release(&device.leased.rules);
             ending.flush.extend(device.leased.addresses().map(ConntrackEntry::Device));
             if self.tombstones.get(&device.leased.public_key).is_none() {
                 self.tombstones.write(tombstone(&device.leased, reason, now));
@@ -346,7 +356,7 @@ impl<N: Noise> Gateway<N> {
         let mut count = 0_u32;
         for flow in places.iter().filter_map(|place| self.flows.remove(*place)).collect::<Vec<_>>() {
             count = count.saturating_add(1);
-            flush.push(ConntrackEntry::Flow(flow.key.tuple()));
+            flush.push(ConntrackEntry::Flow(flow.network_tuple()));
             self.reset_both(now, &flow);
         }
         if count > 0 {

@@ -3,7 +3,8 @@
 use doorward_model::GatewayEventKind;
 
 use super::Gateway;
-use crate::access::decision;
+use crate::access::decision::{self, Ground};
+use crate::flow::Flow;
 use crate::wireguard::noise::Noise;
 use crate::{ConntrackEntry, Now};
 
@@ -37,12 +38,9 @@ impl<N: Noise> Gateway<N> {
         if !over && !signed_out {
             self.hand_over_flows(now, at);
         }
-        let ends: Vec<u32> = self
-            .flows
-            .of_device(at)
-            .into_iter()
-            .filter(|place| over || signed_out || self.flows.get(*place).is_some_and(|flow| !flow.window.holds(now)))
-            .collect();
+        let ends_now = |flow: &Flow| over || (signed_out && flow.ground != Ground::Resolver) || !flow.window.holds(now);
+        let ends: Vec<u32> =
+            self.flows.of_device(at).into_iter().filter(|place| self.flows.get(*place).is_some_and(ends_now)).collect();
         let lost = self.resources_of(at, &ends);
         let count = self.cut(now, at, &ends, &mut flush);
         if over {
@@ -66,11 +64,9 @@ impl<N: Noise> Gateway<N> {
         let Some(device) = self.devices.get(at) else { return };
         for place in self.flows.of_device(at) {
             let Some(flow) = self.flows.get_mut(place).filter(|flow| !flow.window.holds(now)) else { continue };
-            let (protocol, remote) = (flow.key.protocol(), flow.key.remote());
-            let asked = (protocol, remote.ip(), remote.port());
-            let is_own = self.own.contains(&remote.ip());
-            if let Some(rule) = decision::rule_to_keep(&device.leased.rules, flow.grant, is_own, asked, now) {
-                flow.grant = rule.grant;
+            let on = (flow.asked(), &flow.road);
+            if let Some(rule) = decision::rule_to_keep(&device.leased.rules, flow.ground, &self.own, on, now) {
+                flow.ground = Ground::Grant(rule.grant);
                 flow.window = rule.window;
             }
         }
@@ -79,8 +75,8 @@ impl<N: Noise> Gateway<N> {
     /// Names the resources that a device's flows lead to.
     fn resources_of(&self, at: u32, places: &[u32]) -> String {
         let Some(device) = self.devices.get(at) else { return String::new() };
-        let grants: Vec<_> = places.iter().filter_map(|place| Some(self.flows.get(*place)?.grant)).collect();
-        let rules = device.leased.rules.iter().filter(|rule| grants.contains(&rule.grant));
+        let grounds: Vec<_> = places.iter().filter_map(|place| Some(self.flows.get(*place)?.ground)).collect();
+        let rules = device.leased.rules.iter().filter(|rule| grounds.contains(&Ground::Grant(rule.grant)));
         rules.map(|rule| rule.resource.as_str()).collect::<Vec<_>>().join(", ")
     }
 

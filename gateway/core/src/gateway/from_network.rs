@@ -1,27 +1,28 @@
 //! Outer datagrams: handshakes, cookies, transport data; and what is inside the latter, on its way to a resource.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use doorward_model::{EndReason, GatewayEvent, GatewayEventKind, Protocol, PublicKey};
 
 use super::Gateway;
-use crate::access::decision::{self, Surroundings};
+use crate::access::decision::{self, Asked};
 use crate::counters::{DenyReason, DropReason};
 use crate::flow::{Direction, FlowKey};
 use crate::outbox::Urgency;
 use crate::packet::parse::{Body, Packet, parse};
+use crate::packet::translate::{Checksums, Side, rewrite};
 use crate::wireguard::admission::Admitted;
 use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
 use crate::wireguard::noise::{Noise, Opened, Proof, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
-use crate::{Handover, Now, SocketId, Transmit, TunnelSink};
+use crate::{Handover, Now, Transmit, TunnelSink, Via};
 
 /// Handshakes answered for one device.
 const PER_PEER: Rate = Rate { per_second: 50, burst: 50 };
 
 /// Where a datagram came from.
-pub(super) type Origin = (SocketAddr, SocketId);
+pub(super) type Origin = (SocketAddr, Via);
 
 /// Whose key knocked, although it has ended.
 struct Dead {
@@ -114,62 +115,75 @@ impl<N: Noise> Gateway<N> {
     }
 
     /// Decides on a packet from a device, and lets it pass or says why not.
-    fn inner_packet(&mut self, now: Now, at: u32, inner: &[u8], out: &mut impl TunnelSink) {
+    fn inner_packet(&mut self, now: Now, at: u32, inner: &mut [u8], out: &mut impl TunnelSink) {
         let packet = match parse(inner) {
             Ok(packet) => packet,
             Err(reason) => return self.deny(now, at, None, reason),
         };
-        match self.admit_from_device(now, at, &packet) {
-            Ok(()) => {
-                out.packet(packet.bytes);
-                if let Some(device) = self.devices.get_mut(at) {
-                    device.last_forwarded = Some(now.boot);
-                }
-                let sums = &mut self.tally.sums;
-                sums.packets_up = sums.packets_up.wrapping_add(1);
-                sums.bytes_up = sums.bytes_up.wrapping_add(u64::try_from(packet.bytes.len()).unwrap_or(0));
-            }
-            Err(reason) => self.deny(now, at, Some(&packet), reason),
+        let len = packet.bytes.len();
+        let target = match self.admit_from_device(now, at, &packet) {
+            Ok(target) => target,
+            Err(reason) => return self.deny(now, at, Some(&packet), reason),
+        };
+        let packet = inner.get_mut(..len).unwrap_or_default();
+        if let Some(target) = target
+            && !rewrite(packet, Side::Destination, target, Checksums::Whole)
+        {
+            return self.deny(now, at, None, DenyReason::Malformed);
         }
+        out.packet(packet);
+        if let Some(device) = self.devices.get_mut(at) {
+            device.last_forwarded = Some(now.boot);
+        }
+        let sums = &mut self.tally.sums;
+        sums.packets_up = sums.packets_up.wrapping_add(1);
+        sums.bytes_up = sums.bytes_up.wrapping_add(u64::try_from(len).unwrap_or(0));
     }
 
-    fn admit_from_device(&mut self, now: Now, at: u32, packet: &Packet<'_>) -> Result<(), DenyReason> {
+    /// Decides; returns the target that the service address stands for, where the packet has one.
+    fn admit_from_device(&mut self, now: Now, at: u32, packet: &Packet<'_>) -> Result<Option<IpAddr>, DenyReason> {
         let device = self.devices.get(at).ok_or(DenyReason::LeaseOver)?;
         if !device.leased.has_address(packet.source) {
             return Err(DenyReason::SpoofedSource);
         }
-        decision::may_pass(device, self.standing(now), now)?;
+        let asked = asked(packet);
+        match decision::may_pass(device, self.standing(now), now) {
+            Err(DenyReason::Quarantine) if asked.is_some_and(|asked| self.surroundings().is_resolver(asked)) => {}
+            standing => standing?,
+        }
         if let Body::Error(quoted) = &packet.body {
             // About a packet that went to this device, to the one who sent it.
             let fits = quoted.destination == packet.source && quoted.source == packet.destination;
             let key = FlowKey::of_quoted(quoted, Direction::FromDevice).filter(|_| fits).ok_or(DenyReason::NoFlow)?;
-            return self.live_flow(now, at, &key).map(|_| ()).ok_or(DenyReason::NoFlow);
+            let flow = self.live_flow(now, at, &key, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
+            return Ok(self.flows.get(flow).and_then(|flow| flow.road.target()));
         }
         let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
-        if let Some(flow) = self.live_flow(now, at, &key) {
-            if let Some(device) = self.devices.get_mut(at) {
-                device.recent_flow = flow;
+        let flow = match self.live_flow(now, at, &key, Direction::FromDevice) {
+            Some(flow) => flow,
+            None => {
+                let asked = asked.ok_or(DenyReason::NoFlow)?;
+                let opening = decision::open(device, self.surroundings(), asked, now)?;
+                if self.flows.is_taken(&key, &opening.road, now) {
+                    return Err(DenyReason::FlowClash);
+                }
+                self.flows.open(key, at, opening, now).ok_or(DenyReason::FlowTableFull)?
             }
-            self.flows.note(flow, packet, 1, Direction::FromDevice, now);
-            return Ok(());
-        }
-        let asked = match packet.body {
-            Body::Tcp(segment) => (Protocol::Tcp, packet.destination, segment.destination_port),
-            Body::Udp { destination_port, .. } => (Protocol::Udp, packet.destination, destination_port),
-            Body::EchoRequest { .. } => (Protocol::Icmp, packet.destination, 0),
-            Body::EchoReply { .. } | Body::Error(_) => return Err(DenyReason::NoFlow),
         };
-        let surroundings = Surroundings { network: &self.network, own: &self.own };
-        let rule = decision::rule_for(device, surroundings, asked, now)?;
-        let flow = self.flows.open(key, at, rule.grant, rule.window, now).ok_or(DenyReason::FlowTableFull)?;
+        if let Some(device) = self.devices.get_mut(at) {
+            device.recent_flow = flow;
+        }
         self.flows.note(flow, packet, 1, Direction::FromDevice, now);
-        Ok(())
+        Ok(self.flows.get(flow).and_then(|flow| flow.road.target()))
     }
 
     /// Finds a flow of that device whose rule holds at this moment.
-    pub(super) fn live_flow(&self, now: Now, at: u32, key: &FlowKey) -> Option<u32> {
+    pub(super) fn live_flow(&self, now: Now, at: u32, key: &FlowKey, direction: Direction) -> Option<u32> {
         let recent = self.devices.get(at)?.recent_flow;
-        let place = if self.flows.is_at(recent, key, now) { recent } else { self.flows.find(key, now)? };
+        let place = match self.flows.is_at(recent, key, direction, now) {
+            true => recent,
+            false => self.flows.find(key, direction, now)?,
+        };
         let flow = self.flows.get(place)?;
         (flow.device == at && flow.window.holds(now)).then_some(place)
     }
@@ -399,6 +413,16 @@ impl<N: Noise> Gateway<N> {
             }
             Opened::Packet(_) | Opened::Reply(_) | Opened::Refused => Err(DropReason::Crypto),
         }
+    }
+}
+
+/// What a packet that may begin something asks for.
+fn asked(packet: &Packet<'_>) -> Option<Asked> {
+    match packet.body {
+        Body::Tcp(segment) => Some((Protocol::Tcp, packet.destination, segment.destination_port)),
+        Body::Udp { destination_port, .. } => Some((Protocol::Udp, packet.destination, destination_port)),
+        Body::EchoRequest { .. } => Some((Protocol::Icmp, packet.destination, 0)),
+        Body::EchoReply { .. } | Body::Error(_) => None,
     }
 }
 

@@ -76,7 +76,9 @@ impl<N: Noise> Gateway<N> {
             | DenyReason::Fragment
             | DenyReason::HeaderOption
             | DenyReason::Protocol
-            | DenyReason::FlowTableFull => {}
+            | DenyReason::FlowTableFull
+            | DenyReason::NoTarget
+            | DenyReason::FlowClash => {}
         }
         let source =
             self.devices.get(at).and_then(|device| device.peer.as_deref()?.endpoint()).map(|(source, _)| source);
@@ -86,8 +88,8 @@ impl<N: Noise> Gateway<N> {
             GatewayEventKind::Denied
         };
         let detail = u8::try_from(reason as usize).unwrap_or(u8::MAX);
-        self.say_of((at, source), (kind, detail), now, |_| match packet {
-            Some(packet) => format!("was denied {}: {}", describe(packet), words(reason)),
+        self.say_of((at, source), (kind, detail), now, |leased| match packet {
+            Some(packet) => format!("was denied {}: {}", describe(packet, leased), words(reason)),
             None => format!("was denied a packet: {}", words(reason)),
         });
         if let Some(packet) = packet
@@ -149,7 +151,9 @@ fn is_answered(reason: DenyReason) -> bool {
         | DenyReason::TunnelNetwork
         | DenyReason::Quarantine
         | DenyReason::Lockdown
-        | DenyReason::FlowTableFull => true,
+        | DenyReason::FlowTableFull
+        | DenyReason::NoTarget
+        | DenyReason::FlowClash => true,
         DenyReason::AuthorityLost
         | DenyReason::LeaseOver
         | DenyReason::SpoofedSource
@@ -167,14 +171,19 @@ fn answers_icmp(destination: IpAddr) -> bool {
     !destination.is_multicast() && !broadcast && !destination.is_unspecified()
 }
 
-fn describe(packet: &Packet<'_>) -> String {
+/// Says what a packet was for; a service address goes by its resource's name.
+fn describe(packet: &Packet<'_>, leased: &Leased) -> String {
     let to = packet.destination;
+    let resource = leased.resource_at(to);
+    let host = || resource.map_or_else(|| to.to_string(), ToString::to_string);
+    let end =
+        |port| resource.map_or_else(|| SocketAddr::new(to, port).to_string(), |resource| format!("{resource}:{port}"));
     match &packet.body {
-        Body::Tcp(segment) => format!("tcp {}", SocketAddr::new(to, segment.destination_port)),
-        Body::Udp { destination_port, .. } => format!("udp {}", SocketAddr::new(to, *destination_port)),
-        Body::EchoRequest { .. } => format!("ping {to}"),
-        Body::EchoReply { .. } => format!("a ping's reply to {to}"),
-        Body::Error(_) => format!("an ICMP error to {to}"),
+        Body::Tcp(segment) => format!("tcp {}", end(segment.destination_port)),
+        Body::Udp { destination_port, .. } => format!("udp {}", end(*destination_port)),
+        Body::EchoRequest { .. } => format!("ping {}", host()),
+        Body::EchoReply { .. } => format!("a ping's reply to {}", host()),
+        Body::Error(_) => format!("an ICMP error to {}", host()),
     }
 }
 
@@ -195,5 +204,7 @@ fn words(reason: DenyReason) -> &'static str {
         DenyReason::HeaderOption => "its header asks for routing or extensions",
         DenyReason::Protocol => "its protocol cannot be allowed",
         DenyReason::FlowTableFull => "too many connections are open",
+        DenyReason::NoTarget => "the resource has no single host that its service address could lead to",
+        DenyReason::FlowClash => "a connection from the same port to the same host is open by its other address",
     }
 }

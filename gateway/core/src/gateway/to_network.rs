@@ -1,7 +1,9 @@
 //! Packets from resources on their way to a device, and the queue while a handshake is under way.
 
+use std::net::IpAddr;
+
 use super::Gateway;
-use crate::access::decision;
+use crate::access::decision::{self, Ground};
 use crate::batch::Offload;
 use crate::batch::split::Split;
 use crate::clock::Window;
@@ -9,6 +11,7 @@ use crate::counters::{DenyReason, DropReason};
 use crate::flow::{Direction, FlowKey};
 use crate::outbox::Urgency;
 use crate::packet::parse::{Body, Packet, parse};
+use crate::packet::translate::{Checksums, Side, rewrite};
 use crate::wireguard::message::INITIATION_LEN;
 use crate::wireguard::noise::{Noise, Ticked, Tunnel as _};
 use crate::wireguard::peer::sealed_len;
@@ -16,6 +19,15 @@ use crate::{DatagramSink, Handover, Now, Transmit};
 
 /// Longest inner packet taken: what fits into a UDP datagram with WireGuard's overhead and padding.
 const PACKET_LEN_MAX: usize = 65_000;
+
+/// What was decided on a packet to a device.
+#[derive(Clone, Copy)]
+struct Admitted {
+    device: u32,
+    window: Window,
+    /// The service address that is to stand in place of the sender's.
+    service: Option<IpAddr>,
+}
 
 impl<N: Noise> Gateway<N> {
     pub(super) fn tunnel_packet(&mut self, now: Now, offload: Offload, inner: &mut [u8], out: &mut impl DatagramSink) {
@@ -39,16 +51,22 @@ impl<N: Noise> Gateway<N> {
         inner: &mut [u8],
         out: &mut impl DatagramSink,
     ) {
-        // Before the decision, because it finishes the checksum and the packet is only read afterwards.
-        let Some(split) = Split::new(offload, inner) else { return self.tally.drop(DropReason::Uncuttable) };
+        // Before the decision, because it finishes the checksum of a packet that stands for itself.
+        let Some(mut split) = Split::new(offload, inner) else { return self.tally.drop(DropReason::Uncuttable) };
         let admitted = parse(inner).and_then(|packet| {
             let len = packet.bytes.len();
             Ok((len, self.admit_to_device(now, &packet, split.count())?))
         });
         match admitted {
-            Ok((len, (at, window))) => {
+            Ok((len, admitted)) => {
                 let packet = inner.get_mut(..len).unwrap_or_default();
-                if let Err(reason) = self.seal_segments(now, at, (split, packet), window, out) {
+                if let Some(service) = admitted.service {
+                    let checksums = if split.cuts() { Checksums::Partial } else { Checksums::Whole };
+                    if !rewrite(packet, Side::Source, service, checksums) || !split.take_headers(packet) {
+                        return self.tally.deny(DenyReason::Malformed);
+                    }
+                }
+                if let Err(reason) = self.seal_segments(now, admitted, (split, packet), out) {
                     self.tally.drop(reason);
                 }
             }
@@ -60,9 +78,8 @@ impl<N: Noise> Gateway<N> {
     fn seal_segments(
         &mut self,
         now: Now,
-        at: u32,
+        Admitted { device: at, window, .. }: Admitted,
         (mut split, packet): (Split, &mut [u8]),
-        window: Window,
         out: &mut impl DatagramSink,
     ) -> Result<(), DropReason> {
         if split.longest() > PACKET_LEN_MAX {
@@ -81,26 +98,36 @@ impl<N: Noise> Gateway<N> {
     }
 
     /// Decides on a packet to a device: only what belongs to a flow that the device opened.
-    fn admit_to_device(&mut self, now: Now, packet: &Packet<'_>, parts: u64) -> Result<(u32, Window), DenyReason> {
+    fn admit_to_device(&mut self, now: Now, packet: &Packet<'_>, parts: u64) -> Result<Admitted, DenyReason> {
         let at = self.devices.by_address(packet.destination).ok_or(DenyReason::NoDevice)?;
         let device = self.devices.get(at).ok_or(DenyReason::NoDevice)?;
-        decision::may_pass(device, self.standing(now), now)?;
-        let place = match &packet.body {
+        let standing = decision::may_pass(device, self.standing(now), now);
+        // Quarantine leaves the resolver; whether this is its answer, the flow says.
+        if let Err(reason) = standing
+            && reason != DenyReason::Quarantine
+        {
+            return Err(reason);
+        }
+        let otherwise = standing.err().unwrap_or(DenyReason::NoFlow);
+        let key = match &packet.body {
+            // About a packet of this device; any router on the way may say so.
             Body::Error(quoted) => {
-                // About a packet of this device; any router on the way may say so.
-                let fits = quoted.source == packet.destination;
-                let key = FlowKey::of_quoted(quoted, Direction::ToDevice).filter(|_| fits).ok_or(DenyReason::NoFlow)?;
-                self.live_flow(now, at, &key).ok_or(DenyReason::NoFlow)?
+                FlowKey::of_quoted(quoted, Direction::ToDevice).filter(|_| quoted.source == packet.destination)
             }
             Body::Tcp(_) | Body::Udp { .. } | Body::EchoRequest { .. } | Body::EchoReply { .. } => {
-                let key = FlowKey::of(packet, Direction::ToDevice).ok_or(DenyReason::NoFlow)?;
-                let place = self.live_flow(now, at, &key).ok_or(DenyReason::NoFlow)?;
-                self.flows.note(place, packet, parts, Direction::ToDevice, now);
-                place
+                FlowKey::of(packet, Direction::ToDevice)
             }
         };
-        let window = self.flows.get(place).ok_or(DenyReason::NoFlow)?.window;
-        Ok((at, window))
+        let place = key.and_then(|key| self.live_flow(now, at, &key, Direction::ToDevice)).ok_or(otherwise)?;
+        let flow = self.flows.get(place).ok_or(otherwise)?;
+        if flow.ground != Ground::Resolver {
+            standing?;
+        }
+        let admitted = Admitted { device: at, window: flow.window, service: flow.service() };
+        if !matches!(packet.body, Body::Error(_)) {
+            self.flows.note(place, packet, parts, Direction::ToDevice, now);
+        }
+        Ok(admitted)
     }
 
     /// Seals straight into the shell's buffer, or keeps the packet and asks for a session.

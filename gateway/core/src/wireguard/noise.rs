@@ -25,8 +25,8 @@ pub use super::message::{COOKIE_REPLY_LEN, DATA_OVERHEAD, INITIATION_LEN, RESPON
 /// What opening a datagram gave.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Opened<'a> {
-    /// An inner packet.
-    Packet(&'a [u8]),
+    /// An inner packet, in place, so that an address in it can be replaced without a copy.
+    Packet(&'a mut [u8]),
     /// A keepalive, or a cookie that was taken in.
     Nothing,
     /// A handshake message, or the keepalive that confirms one, to send back.

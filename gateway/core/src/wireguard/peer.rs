@@ -9,7 +9,7 @@ use doorward_model::Timestamp;
 use super::message::{DATA_OVERHEAD, Receiver};
 use super::noise::{Sealed, Tunnel};
 use crate::clock::Window;
-use crate::{BootTime, Now, SocketId};
+use crate::{BootTime, Now, Via};
 
 /// `REJECT_AFTER_TIME`: a session's age at which it is refused (WireGuard whitepaper, section 6.1).
 pub(crate) const REJECT_AFTER: Duration = Duration::from_secs(180);
@@ -73,7 +73,7 @@ pub(crate) struct Peer<T> {
     sessions: [Option<Session>; SESSIONS],
     /// The receiver index of the session that boringtun seals with.
     current: u32,
-    endpoint: Option<(SocketAddr, SocketId)>,
+    endpoint: Option<(SocketAddr, Via)>,
     moves: [Option<(IpAddr, BootTime)>; MOVES],
     queue: VecDeque<Queued>,
     queue_bytes: usize,
@@ -115,7 +115,7 @@ impl<T: Tunnel> Peer<T> {
         old
     }
 
-    pub(crate) fn endpoint(&self) -> Option<(SocketAddr, SocketId)> {
+    pub(crate) fn endpoint(&self) -> Option<(SocketAddr, Via)> {
         self.endpoint
     }
 
@@ -175,7 +175,7 @@ impl<T: Tunnel> Peer<T> {
     }
 
     /// Notes authenticated transport data or a keepalive from an endpoint.
-    pub(crate) fn hear(&mut self, receiver: Receiver, from: SocketAddr, via: SocketId, now: Now) -> Heard {
+    pub(crate) fn hear(&mut self, receiver: Receiver, from: SocketAddr, via: Via, now: Now) -> Heard {
         // The next packet of a session from where the last one came: nothing to note.
         if receiver.0 == self.current
             && self.endpoint == Some((from, via))
@@ -197,7 +197,7 @@ impl<T: Tunnel> Peer<T> {
         Heard { moved, connected }
     }
 
-    fn move_endpoint(&mut self, from: SocketAddr, via: SocketId, now: Now) -> Moved {
+    fn move_endpoint(&mut self, from: SocketAddr, via: Via, now: Now) -> Moved {
         let before = self.endpoint.replace((from, via));
         if before.is_some_and(|(old, _)| old.ip() == from.ip()) {
             return Moved::No;

@@ -2,15 +2,17 @@
 //!
 //! boringtun reads its own clock and RNG, queues packets in an order of its own, panics on a short buffer, counts a shared
 //! rate limiter twice and gives `Done` for a keepalive and a cookie alike. Here it gets checked buffers, a limiter that
-//! never limits, no queue to fill, and its answers become plain values.
+//! never limits, no queue to fill, and its answers become plain values. It makes cookies for an address alone; here they
+//! are for address and port.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use boringtun::noise::handshake::parse_handshake_anon;
 use boringtun::noise::rate_limiter::RateLimiter;
 use boringtun::noise::{Packet, Tunn, TunnResult};
 use doorward_model::{PresharedKey, PublicKey};
+use sha2::{Digest as _, Sha256};
 use x25519_dalek::StaticSecret;
 
 use super::noise::{COOKIE_REPLY_LEN, DATA_OVERHEAD, INITIATION_LEN, Noise, Opened, Proof, Sealed, Ticked, Tunnel};
@@ -73,7 +75,7 @@ pub struct Boringtun {
     public: x25519_dalek::PublicKey,
     /// Checks mac1 and never limits; tunnels share it, because a limiter that counts would count twice.
     macs: Arc<RateLimiter>,
-    /// Always under load: it lets pass only what carries a cookie.
+    /// Always under load: it lets pass only what carries a cookie. The cookies' secret changes every 128 s.
     cookies: RateLimiter,
 }
 
@@ -115,7 +117,7 @@ impl Noise for Boringtun {
 
     fn prove(&self, source: SocketAddr, datagram: &[u8]) -> Proof {
         let mut reply = [0; COOKIE_REPLY_LEN];
-        match self.cookies.verify_packet(Some(source.ip()), datagram, &mut reply) {
+        match self.cookies.verify_packet(Some(stand_in(source)), datagram, &mut reply) {
             Ok(_) => Proof::Proven,
             Err(TunnResult::WriteToNetwork(cookie)) => Proof::Cookie(cookie.to_vec()),
             Err(_) => Proof::Refused,
@@ -127,4 +129,18 @@ impl Noise for Boringtun {
         let half = parse_handshake_anon(&self.secret, &self.public, &initiation).ok()?;
         PublicKey::from_bytes(half.peer_static_public).ok()
     }
+}
+
+/// An address that stands for address and port: boringtun makes a cookie for an address, and the whitepaper (section
+/// 5.4.7) asks for both, so that a neighbour behind the same address cannot use it.
+fn stand_in(source: SocketAddr) -> IpAddr {
+    let mut digest = Sha256::new();
+    match source.ip() {
+        IpAddr::V4(v4) => digest.update(v4.octets()),
+        IpAddr::V6(v6) => digest.update(v6.octets()),
+    }
+    digest.update(source.port().to_be_bytes());
+    let digest: [u8; 32] = digest.finalize().into();
+    // 128 bits of it collide for nobody; boringtun hashes them once more, with its secret.
+    IpAddr::V6(digest.first_chunk::<16>().map_or(Ipv6Addr::UNSPECIFIED, |octets| Ipv6Addr::from_octets(*octets)))
 }

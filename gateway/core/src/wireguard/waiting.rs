@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::bucket::{Bucket, Rate};
 use super::message::INITIATION_LEN;
 use crate::hash::{Map, Seed};
-use crate::{BootTime, SocketId};
+use crate::{BootTime, Via};
 
 /// Places: 100 KB. Each is looked at when one is to be taken, which takes 2 µs.
 const PLACES: usize = 512;
@@ -30,7 +30,7 @@ const LEVELS: [(u32, u32); 4] = [(32, 64), (24, 56), (16, 48), (8, 32)];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Waiting {
     pub(crate) from: SocketAddr,
-    pub(crate) via: SocketId,
+    pub(crate) via: Via,
     pub(crate) datagram: [u8; INITIATION_LEN],
     since: BootTime,
     /// Where its networks are counted.
@@ -66,7 +66,7 @@ impl WaitingRoom {
     pub(crate) fn enter(
         &mut self,
         now: BootTime,
-        (from, via): (SocketAddr, SocketId),
+        (from, via): (SocketAddr, Via),
         datagram: [u8; INITIATION_LEN],
     ) -> Option<Waiting> {
         let counters = self.count(from.ip(), now);
@@ -134,7 +134,7 @@ mod tests {
     fn enter(room: &mut WaitingRoom, address: u32, micros: u64) -> Option<IpAddr> {
         let from = SocketAddr::new(Ipv4Addr::from_bits(address).into(), 1);
         let at = BootTime::from_micros(1_000_000_000 + micros);
-        room.enter(at, (from, SocketId(0)), [0; INITIATION_LEN]).map(|waiting| waiting.from.ip())
+        room.enter(at, (from, Via::socket(0)), [0; INITIATION_LEN]).map(|waiting| waiting.from.ip())
     }
 
     /// Fills the room with a flood of ten thousand a second from `flood`, then lets somebody in and says how many are

@@ -6,7 +6,7 @@ use std::time::Duration;
 use boringtun::noise::{Tunn, TunnResult};
 use doorward_gateway_core::{
     BootTime, Command, ConntrackEntry, CoreConfig, Counters, DatagramSink, DenyReason, DropReason, Enforced, Event,
-    Gateway, Limits, Now, Offload, Share, SocketId, TunnelSink,
+    Gateway, Limits, Now, Offload, Share, TunnelSink, Via,
 };
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, GatewayEvent, GrantId, Heartbeat, Interval, Lease, Lockdown, PrincipalId,
@@ -15,7 +15,7 @@ use doorward_model::{
 use uuid::Uuid;
 use x25519_dalek::StaticSecret;
 
-pub(crate) const VIA: SocketId = SocketId(3);
+pub(crate) const VIA: Via = Via::socket(3);
 /// Where the resources of the tests are.
 pub(crate) const DB: &str = "10.0.5.20";
 pub(crate) const DB6: &str = "fd00:5::20";
@@ -102,12 +102,12 @@ impl TunnelSink for Packets {
 #[derive(Default)]
 pub(crate) struct Train {
     room: Vec<u8>,
-    to: Option<(SocketAddr, SocketId)>,
+    to: Option<(SocketAddr, Via)>,
     pub(crate) sent: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 impl DatagramSink for Train {
-    fn reserve(&mut self, to: SocketAddr, via: SocketId, len: usize) -> Option<&mut [u8]> {
+    fn reserve(&mut self, to: SocketAddr, via: Via, len: usize) -> Option<&mut [u8]> {
         self.room = vec![0; len];
         self.to = Some((to, via));
         Some(&mut self.room)
@@ -284,8 +284,13 @@ impl World {
     }
 
     pub(crate) fn down_sealed(&mut self, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
+        self.down_offloaded(Offload::NONE, packet)
+    }
+
+    /// The same for a packet that is left unfinished, as the kernel hands it over.
+    pub(crate) fn down_offloaded(&mut self, offload: Offload, packet: &[u8]) -> Vec<(SocketAddr, Vec<u8>)> {
         let mut out = Train::default();
-        self.gateway.handle_tunnel_packet(self.now(), Offload::NONE, &mut packet.to_vec(), &mut out);
+        self.gateway.handle_tunnel_packet(self.now(), offload, &mut packet.to_vec(), &mut out);
         self.take_events();
         out.sent
     }

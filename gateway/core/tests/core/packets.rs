@@ -113,6 +113,34 @@ pub(crate) fn checksum(packet: &[u8]) -> u16 {
         bytes.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
     }
     bytes.extend_from_slice(message);
+    ones(&bytes)
+}
+
+/// The same packet with its checksums filled in, the IP header's too.
+pub(crate) fn whole(mut packet: Vec<u8>) -> Vec<u8> {
+    let v4 = packet[0] >> 4 == 4;
+    if v4 {
+        let sum = ones(&packet[..20]);
+        packet[10..12].copy_from_slice(&(!sum).to_be_bytes());
+    }
+    let (start, protocol) = if v4 { (20, packet[9]) } else { (40, packet[6]) };
+    let at = start
+        + match protocol {
+            6 => 16,
+            17 => 6,
+            _ => 2,
+        };
+    let sum = checksum(&packet);
+    packet[at..at + 2].copy_from_slice(&(!sum).to_be_bytes());
+    packet
+}
+
+/// Says whether every checksum of a packet is right, the IP header's too.
+pub(crate) fn is_whole(packet: &[u8]) -> bool {
+    (packet[0] >> 4 == 6 || ones(&packet[..20]) == 0xffff) && checksum(packet) == 0xffff
+}
+
+fn ones(bytes: &[u8]) -> u16 {
     let mut sum: u32 = bytes.chunks(2).map(|c| u32::from(c[0]) << 8 | u32::from(*c.get(1).unwrap_or(&0))).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -89,7 +89,7 @@ fn a_narrowed_lease_ends_just_the_flows_whose_grant_is_gone() {
     assert_eq!((enforced.ended.len(), enforced.ended[0].flows_ended), (1, 1));
     assert!(matches!(world.flushed()[..], [ConntrackEntry::Flow(flow)] if flow.remote.ip() == ip(DB)));
     assert!(world.up(&mut client, &tcp((&v4(1), 4_000), (DB, 5_432), ACK, (111, 905), b"")).is_empty());
-    assert_eq!(world.gateway.flows().map(|flow| flow.grant).collect::<Vec<_>>(), [grant(2)]);
+    assert_eq!(world.gateway.flows().map(|flow| flow.grant).collect::<Vec<_>>(), [Some(grant(2))]);
     assert_eq!(world.up(&mut client, &page).len(), 1);
 }
 

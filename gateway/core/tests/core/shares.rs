@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use doorward_gateway_core::{Command, Handover, Share, SocketId};
+use doorward_gateway_core::{Command, Handover, Share, Via};
 use doorward_model::{Change, EndReason, Removal};
 
 use crate::harness::{Client, DB, Exchange, Packets, Train, World, device, lease, public, tombstone, v4};
@@ -188,5 +188,5 @@ fn two_devices_with_one_key_do_not_get_in_at_different_cores_either() {
         client.number = number;
         assert!(!cores.connect(0, &mut client), "{number}");
     }
-    assert_eq!(cores.worlds[0].gateway.poll_transmit().map(|transmit| transmit.via), None::<SocketId>);
+    assert_eq!(cores.worlds[0].gateway.poll_transmit().map(|transmit| transmit.via), None::<Via>);
 }

@@ -103,6 +103,8 @@ impl Model {
                 }
             }
             Command::OwnAddresses(own) => self.own.clone_from(own),
+            // Schedules have no names and no resolver.
+            Command::Resolved { .. } | Command::ResolverListens(_) => {}
         }
         self.settle(now, &changed);
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use doorward_gateway_core::{Event, FlowTuple, SocketId};
+use doorward_gateway_core::{Event, FlowTuple, Via};
 use doorward_model::Protocol;
 
 use super::{Offered, World};
@@ -126,7 +126,7 @@ impl World {
     pub(super) fn outputs(&mut self, incoming: Option<&Incoming>) -> Result<(), String> {
         self.note_sessions(incoming)?;
         while let Some(transmit) = self.subject.transmit() {
-            if transmit.via != VIA || transmit.via == SocketId::default() {
+            if transmit.via != VIA || transmit.via == Via::default() {
                 return Err("a datagram left by another socket".to_owned());
             }
             let (to, datagram) = (transmit.to, transmit.datagram);
@@ -154,6 +154,7 @@ impl World {
                 Event::Enforced(_)
                 | Event::SnapshotRefused { .. }
                 | Event::FlushConntrack(_)
+                | Event::NamesWanted(_)
                 | Event::Notice(_)
                 | Event::AuthorityLost
                 | Event::AuthorityRegained => {}

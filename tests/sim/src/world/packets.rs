@@ -48,6 +48,7 @@ fn bent(tuple: FlowTuple, bend: i32) -> FlowTuple {
 
 impl World {
     /// Steps that send packets.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "`World::step` hands over these alone")]
     pub(super) fn traffic(&mut self, step: &Step) -> Result<(), String> {
         match *step {
             Step::Up { client, place, source, to, kind, port: local, service, flaw: wrong, older } => {
