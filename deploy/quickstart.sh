@@ -196,6 +196,11 @@ $endpoint
 [server]
 # The API (HTTPS) for this machine alone. Use "0.0.0.0:8443" to administer it from elsewhere with an API token.
 listen = "127.0.0.1:8443"
+
+[network]
+# People's configs route Doorward's own network alone, in which each resource has an address: they stay right when grants
+# change, and work where the network at hand uses the same addresses as yours. "targets" routes the granted addresses too.
+routes = "service"
 TOML
     say "Wrote     $CONFIG"
 }

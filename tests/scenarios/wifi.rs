@@ -16,11 +16,12 @@ use doorward_tests::service::{Manner, TcpServer, UdpServer};
 use doorward_tests::shop::Shop;
 use doorward_tests::traffic::{Traffic, knock_udp, pings, reaches_ping, reaches_udp};
 use doorward_tests::wait::wait_until;
-use doorward_tests::world::{PANEL, at};
+use doorward_tests::witness::{Kind, Witness};
+use doorward_tests::world::{ENDPOINT_V6, PANEL, at};
 
 const LONG: Duration = Duration::from_secs(20);
 /// What is dialled over a path of 1280 bytes.
-const DIALLED: [&str; 1] = ["203.0.113.2:51820"];
+const DIALLED: [&str; 2] = ["203.0.113.2:51820", ENDPOINT_V6];
 /// Where a hotel lets UDP through, if anywhere.
 const MANY_PORTS: &str = r#"listen = [":51820", ":443", ":53"]"#;
 
@@ -119,6 +120,36 @@ fn pitfall_16_where_udp_is_shut_but_for_one_port_the_gateway_answers_there() {
     let client = shop.client(0, &config);
     assert!(!knock_udp(laptop, at(PANEL[0], 53)), "with every port shut nothing passes: the relay is the way");
     client.stop();
+}
+
+#[test]
+fn pitfall_16_the_gateway_answers_from_the_address_and_port_it_was_asked_at() {
+    let (shop, config) = shop(MANY_PORTS);
+    shop.world.gateway.batch("addr add 203.0.113.3/24 dev wan0\naddr add 2001:db8:203::3/64 dev wan0 nodad\n");
+    let _panel = UdpServer::start(&shop.world.inside, at(PANEL[0], 53));
+    let laptop = &shop.world.laptops[0];
+    let asked = ["203.0.113.3:443", "[2001:db8:203::3]:53", "203.0.113.2:53", "[2001:db8:203::2]:443"];
+    for (number, endpoint) in asked.into_iter().enumerate() {
+        let title = format!("witness-internet-{number}");
+        let witness = Witness::start(&shop.world.internet, shop.world.folder.path(), &title, "gateway0");
+        let mut there = config.clone();
+        endpoint.clone_into(&mut there.endpoint);
+        let client = shop.client(0, &there);
+        let reached = reaches_udp(laptop, at(PANEL[0], 53));
+        client.stop();
+        let to: std::net::SocketAddr = endpoint.parse().unwrap();
+        let seen = witness.finish();
+        let answers: Vec<_> = seen
+            .iter()
+            .filter_map(|packet| match packet.kind {
+                Kind::Udp { from, .. } if !packet.to_port(to.port()) => Some((packet.from, from)),
+                _ => None,
+            })
+            .collect();
+        assert!(!answers.is_empty(), "{endpoint}: nobody answered");
+        assert!(answers.iter().all(|from| *from == (to.ip(), to.port())), "asked {to}, answered {answers:?}");
+        assert!(reached, "{endpoint}: an answer from where it was asked reaches the laptop");
+    }
 }
 
 #[test]

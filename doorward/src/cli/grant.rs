@@ -104,7 +104,7 @@ pub(super) fn is_open(grant: &Grant) -> bool {
 
 /// Draws grants.
 pub(super) fn table(grants: &[Grant], when_empty: &str) -> String {
-    let mut rows = Rows::new(&["GRANT", "EMAIL", "RESOURCE", "STATE", "FROM", "UNTIL", "REASON"]);
+    let mut rows = Rows::new(&["GRANT", "EMAIL", "RESOURCE", "ADDRESS", "STATE", "FROM", "UNTIL", "REASON"]);
     for it in grants {
         let state = match it.state {
             GrantState::Active => "active",
@@ -116,6 +116,7 @@ pub(super) fn table(grants: &[Grant], when_empty: &str) -> String {
             it.id.to_string(),
             it.email.to_string(),
             it.resource.to_string(),
+            or_dash(it.service_v4),
             state.to_owned(),
             time::short(it.from),
             time::short(it.until),

@@ -70,6 +70,10 @@ fn a_config_for_service_addresses_tells_nothing_of_the_inside() {
     assert_eq!((&reached["name"], &reached["allow"][0]), (&"customer-db".into(), &"tcp/5432".into()));
     assert_eq!((&reached["service_v4"], &reached["service_v6"]), (&FIRST[0].into(), &FIRST[1].into()));
     assert_eq!(reached["dns_name"], "customer-db.doorward.internal");
+    assert!(server.run("person show dba@agency.example").done().contains(FIRST[0]));
+    let granted = &server.json("grant list")[0];
+    assert_eq!((&granted["service_v4"], &granted["service_v6"]), (&FIRST[0].into(), &FIRST[1].into()));
+    assert_eq!(granted["dns_name"], "customer-db.doorward.internal");
 
     let with_targets = server.run("device add dba@agency.example desktop --routes targets").done();
     assert_eq!(lines(&with_targets, "AllowedIPs"), ["10.0.5.20/32, 100.80.0.0/16, fd64:6f6f:7277::/64"]);

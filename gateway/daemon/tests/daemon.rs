@@ -284,7 +284,7 @@ fn serves_and_leaves_nothing(host: &Host) {
     );
     let tasks = std::fs::read_dir(format!("/proc/{}/task", gateway.child.id())).unwrap();
     let statuses = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).unwrap());
-    let packets = statuses.into_iter().find(|status| status.starts_with("Name:\tpackets\n")).unwrap();
+    let packets = statuses.into_iter().find(|status| status.starts_with("Name:\tpackets-0\n")).unwrap();
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         // CAP_NET_ADMIN is number 12.
         assert!(packets.contains(&format!("{set}:\t0000000000001000\n")), "{packets}");

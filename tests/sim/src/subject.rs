@@ -223,6 +223,12 @@ impl Subject {
         self.core.handle_timeout(now);
     }
 
+    /// See [`Gateway::handle_quiet`].
+    pub fn quiet(&mut self, now: Now) -> bool {
+        let now = self.now(now);
+        self.core.handle_quiet(now)
+    }
+
     /// See [`Gateway::poll_transmit`].
     pub fn transmit(&mut self) -> Option<Transmit> {
         self.core.poll_transmit()

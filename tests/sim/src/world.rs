@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use doorward_gateway_core::{BootTime, Command, CoreSettings, Limits, Now};
-use doorward_model::{Timestamp, TunnelNetwork};
+use doorward_model::{PublicKey, Timestamp, TunnelNetwork};
 
 use crate::client::{self, CLIENTS, Client, GATEWAY};
 use crate::control::{self, Control, DEVICES, Order};
@@ -98,8 +98,8 @@ struct World {
     opened: Vec<doorward_gateway_core::FlowTuple>,
     /// Entries of the ledger that the model knows.
     entries: usize,
-    /// Handshake messages, by place and time.
-    knocks: Vec<(SocketAddr, u64)>,
+    /// Handshake messages with the right mac1: from where, when, and by whom, where an initiation shows it.
+    knocks: Vec<(SocketAddr, u64, Option<PublicKey>)>,
     seen: Seen,
 }
 
@@ -203,7 +203,12 @@ impl World {
             Step::Timeout {} => {
                 self.model.timers_ran(self.now);
                 self.subject.timeout(self.core_now());
-                self.outputs(None)
+                self.outputs(None)?;
+                // A quiet moment, too: what there was no hurry for is done.
+                while self.subject.quiet(self.core_now()) {
+                    self.outputs(None)?;
+                }
+                Ok(())
             }
             Step::Restart {} => {
                 (self.subject, self.model) = start(&self.air, self.fault);
@@ -309,7 +314,7 @@ impl World {
     /// A whole handshake, with a second try where the gateway asks for a cookie.
     fn connect(&mut self, number: u8, place: SocketAddr) -> Result<(), String> {
         let second_ago = self.now.boot.saturating_sub(1_000_000);
-        let recent = self.knocks.iter().filter(|(from, at)| from.ip() == place.ip() && *at >= second_ago).count();
+        let recent = self.knocks.iter().filter(|(from, at, _)| from.ip() == place.ip() && *at >= second_ago).count();
         let before = self.seen.handshakes;
         self.initiate(number, place)?;
         self.answer(number)?;

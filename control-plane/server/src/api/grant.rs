@@ -1,6 +1,8 @@
 //! Grants.
 
-use doorward_model::{Email, GrantId, ResourceName, TimeLimit, Timestamp};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use doorward_model::{DnsName, Email, GrantId, ResourceName, TimeLimit, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -57,6 +59,15 @@ pub struct Grant {
     /// What.
     #[schema(value_type = String)]
     pub resource: ResourceName,
+    /// The resource's own address inside Doorward's network, IPv4; `null` where the network is too small to have any.
+    #[schema(value_type = Option<String>)]
+    pub service_v4: Option<Ipv4Addr>,
+    /// The resource's own address inside Doorward's network, IPv6.
+    #[schema(value_type = Option<String>)]
+    pub service_v6: Option<Ipv6Addr>,
+    /// The resource's name in `[network] zone`.
+    #[schema(value_type = Option<String>)]
+    pub dns_name: Option<DnsName>,
     /// From when.
     pub from: Timestamp,
     /// Until when.

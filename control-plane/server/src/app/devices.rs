@@ -68,8 +68,8 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
         action: Action::DeviceAdd,
         subject: Subject::Device(device.id),
         detail: json!({
-            "email": person.email, "name": device.name, "public_key": device.public_key, "until": device.not_after, "routes": routes,
-            "address_v4": rendered.address_v4, "address_v6": rendered.address_v6,
+            "email": person.email, "name": device.name, "public_key": device.public_key, "until": device.not_after,
+            "routes": routes, "address_v4": rendered.address_v4, "address_v6": rendered.address_v6,
             "preshared_key": rendered.has_preshared_key,
         }),
     };

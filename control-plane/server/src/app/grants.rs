@@ -26,7 +26,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
     let emails = emails(&mut read).await?;
     granted
         .iter()
-        .map(|granted| Ok(views::grant(granted, &promised(&emails, &granted.grant.principal)?, now)))
+        .map(|granted| Ok(views::grant(app, granted, &promised(&emails, &granted.grant.principal)?, now)))
         .collect()
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: GrantNew) -> Result<Grant
     app.commit(tx, record, Outbox::Devices(devices)).await?;
     let warnings = grant.outlasts(&person).into_iter().collect();
     let granted = domain::GrantedResource { grant, resource: resource.into() };
-    Ok(GrantAdded { grant: views::grant(&granted, &person.email, now), warnings })
+    Ok(GrantAdded { grant: views::grant(app, &granted, &person.email, now), warnings })
 }
 
 /// Takes a grant away.
@@ -84,8 +84,10 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: GrantId, why: Option<St
     let person = tx.person(principal).await?.ok_or_else(missing)?;
     let granted = tx.grants_of(principal).await?;
     let grants = granted.iter().filter(|granted| granted.grant.id == id);
-    let ended =
-        Ended { grants: grants.map(|granted| views::grant(granted, &person.email, now)).collect(), ..Ended::default() };
+    let ended = Ended {
+        grants: grants.map(|granted| views::grant(app, granted, &person.email, now)).collect(),
+        ..Ended::default()
+    };
     let detail = json!({ "email": person.email, "reason": why });
     let record = Record { at: now, actor, action: Action::GrantRevoke, subject, detail };
     let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;

@@ -30,7 +30,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusa
     let mut grants: HashMap<PrincipalId, Vec<_>> = HashMap::new();
     for granted in read.grants().await? {
         let email = promised(&emails, &granted.grant.principal)?;
-        grants.entry(granted.grant.principal).or_default().push(views::grant(&granted, &email, now));
+        grants.entry(granted.grant.principal).or_default().push(views::grant(app, &granted, &email, now));
     }
     let render = |person: Principal| {
         let sponsor = person.sponsor.and_then(|id| emails.get(&id).cloned());
@@ -182,7 +182,7 @@ async fn ended(app: &App, tx: &mut WriteTx, effect: &Effect, now: Timestamp) -> 
         grants: grants
             .iter()
             .filter(|granted| grant_ids.contains(&granted.grant.id))
-            .map(|granted| views::grant(granted, email, now))
+            .map(|granted| views::grant(app, granted, email, now))
             .collect(),
     })
 }
@@ -213,7 +213,7 @@ impl Server {
         let devices = read.devices_of(person.id).await?;
         let devices = devices.iter().map(|device| views::device(device, &person.email, &self.terms.network, now));
         let grants = read.grants_of(person.id).await?;
-        let grants = grants.iter().map(|granted| views::grant(granted, &person.email, now)).collect();
+        let grants = grants.iter().map(|granted| views::grant(self, granted, &person.email, now)).collect();
         Ok(views::person(person, sponsor, devices.collect::<Result<_, _>>()?, grants))
     }
 }

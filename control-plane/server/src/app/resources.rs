@@ -50,7 +50,7 @@ pub(crate) async fn remove(app: &App, actor: &Actor, name: &ResourceName) -> Res
     let emails = emails(&mut tx).await?;
     let mut grants = Vec::new();
     for granted in tx.grants().await?.iter().filter(|granted| removed.grants.contains(&granted.grant.id)) {
-        grants.push(views::grant(granted, &promised(&emails, &granted.grant.principal)?, now));
+        grants.push(views::grant(app, granted, &promised(&emails, &granted.grant.principal)?, now));
     }
     let detail = json!({ "id": resource.id, "grants": removed.grants, "devices": removed.devices });
     let record = Record { at: now, actor, action: Action::ResourceRemove, subject, detail };

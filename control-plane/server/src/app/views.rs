@@ -8,7 +8,7 @@ use doorward_domain::{
 use doorward_model::{DnsName, Email, PrincipalId, ServiceAddress, Timestamp, TunnelNetwork};
 use doorward_store::ReadTx;
 
-use super::{App, Refusal};
+use super::{Refusal, Server};
 use crate::api;
 
 impl From<PrincipalKind> for api::PersonKind {
@@ -82,9 +82,13 @@ pub(crate) fn device(
 }
 
 /// Renders a grant.
-pub(crate) fn grant(granted: &GrantedResource, email: &Email, now: Timestamp) -> api::Grant {
+pub(crate) fn grant(app: &Server, granted: &GrantedResource, email: &Email, now: Timestamp) -> api::Grant {
     let GrantedResource { grant, resource } = granted;
+    let (service, dns_name) = service(app, resource);
     api::Grant {
+        service_v4: service.map(|address| address.v4),
+        service_v6: service.map(|address| address.v6),
+        dns_name,
         id: grant.id,
         email: email.clone(),
         resource: resource.name.clone(),
@@ -96,13 +100,16 @@ pub(crate) fn grant(granted: &GrantedResource, email: &Email, now: Timestamp) ->
     }
 }
 
-/// Finds a resource's own address and its name in the zone.
-pub(crate) fn service(app: &App, resource: &Resource) -> (Option<ServiceAddress>, Option<DnsName>) {
+/// Finds a resource's own address and its name in the zone; one that was removed has neither any longer.
+pub(crate) fn service(app: &Server, resource: &Resource) -> (Option<ServiceAddress>, Option<DnsName>) {
+    if resource.removed_at.is_some() {
+        return (None, None);
+    }
     (resource.service(&app.terms.network), app.zone.host(&resource.name))
 }
 
 /// Renders a resource.
-pub(crate) fn resource(app: &App, resource: Resource) -> api::Resource {
+pub(crate) fn resource(app: &Server, resource: Resource) -> api::Resource {
     let (service, dns_name) = service(app, &resource);
     api::Resource {
         service_v4: service.map(|address| address.v4),

@@ -138,7 +138,10 @@ impl Split {
         }
         upper.get_mut(checksum_at..)?.first_chunk_mut::<2>()?.fill(0);
         let total = pseudo_header_sum(ip, self.protocol, upper.len())?.wrapping_add(sum(upper));
-        write_checksum(upper, checksum_at, !fold(total))
+        let checksum = !fold(total);
+        // Zero means "none" in UDP (RFC 768).
+        let checksum = if checksum == 0 && self.protocol == UDP { u16::MAX } else { checksum };
+        write_checksum(upper, checksum_at, checksum)
     }
 }
 
@@ -146,13 +149,12 @@ impl Split {
 fn finish_checksum(packet: &mut [u8], start: usize, offset: usize) -> Option<()> {
     let part = packet.get_mut(start..)?;
     let checksum = !fold(sum(part));
-    write_checksum(part, offset, checksum)
+    // The other zero of ones' complement, which is as right in TCP and the only one in UDP.
+    write_checksum(part, offset, if checksum == 0 { u16::MAX } else { checksum })
 }
 
-/// Writes a checksum in native order. Zero would mean "none" in UDP; the other zero of ones' complement is as right in
-/// TCP (RFC 768).
+/// Writes a checksum in native order.
 fn write_checksum(part: &mut [u8], at: usize, checksum: u16) -> Option<()> {
-    let checksum = if checksum == 0 { u16::MAX } else { checksum };
     part.get_mut(at..)?.first_chunk_mut::<2>()?.copy_from_slice(&checksum.to_ne_bytes());
     Some(())
 }

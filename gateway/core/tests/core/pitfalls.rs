@@ -77,7 +77,7 @@ fn pitfall_05_a_cookie_is_bound_to_address_and_port() {
     world.heartbeat();
     let mut flooder = Client::new(90);
     flooder.from = at(66, 1);
-    for _ in 0..20 {
+    for _ in 0..1_000 {
         let initiation = flooder.initiation();
         world.receive(flooder.from, &initiation);
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use doorward_gateway_core::{Event, FlowTuple, Via};
+use doorward_gateway_core::{Event, FlowTuple};
 use doorward_model::Protocol;
 
 use super::{Offered, World};
@@ -19,11 +19,6 @@ const WAITS_MAX: u64 = 5_000_000;
 
 /// What a datagram of a client turned out to be.
 pub(super) struct Incoming {
-    from: SocketAddr,
-    /// A handshake message with the right mac1.
-    is_handshake: bool,
-    /// An initiation whose sender has the key, which holds a lease.
-    may_be_answered: bool,
     is_response: bool,
     /// The packet inside, where a session of some gateway sealed it.
     inner: Option<Inner>,
@@ -47,12 +42,10 @@ impl World {
         let gateway = control::key(GATEWAY);
         let is_handshake = matches!((kind, datagram.len()), (1, 148) | (2, 92)) && mac_is_right(&datagram, &gateway);
         if is_handshake {
-            self.knocks.push((from, self.now.boot));
+            let initiation = Initiation::read(&datagram);
+            let key = initiation.and_then(|read| read.key().filter(|key| read.is_authentic(&gateway, key)));
+            self.knocks.push((from, self.now.boot, key));
         }
-        let may_be_answered = Initiation::read(&datagram).filter(|_| is_handshake).is_some_and(|initiation| {
-            let key = initiation.key().filter(|key| initiation.is_authentic(&gateway, key));
-            key.is_some_and(|key| self.model.answers(self.now, &key).is_some())
-        });
         let data =
             Data::read(&datagram).and_then(|data| Some((self.entry_of(&data, true)?, data.counter, data.payload)));
         let mut verdict = Verdict::Forbidden("it is no packet of a session");
@@ -68,7 +61,7 @@ impl World {
         self.subject.datagram(self.core_now(), from, &datagram, &bytes, &mut packets);
         self.history.push(datagram);
         self.passed(&packets.0, &bytes, verdict, (device, inner))?;
-        self.outputs(Some(&Incoming { from, is_handshake, may_be_answered, is_response: kind == 2, inner }))
+        self.outputs(Some(&Incoming { is_response: kind == 2, inner }))
     }
 
     fn verdict_up(
@@ -126,13 +119,13 @@ impl World {
     pub(super) fn outputs(&mut self, incoming: Option<&Incoming>) -> Result<(), String> {
         self.note_sessions(incoming)?;
         while let Some(transmit) = self.subject.transmit() {
-            if transmit.via != VIA || transmit.via == Via::default() {
+            if transmit.via != VIA {
                 return Err("a datagram left by another socket".to_owned());
             }
             let (to, datagram) = (transmit.to, transmit.datagram);
             match datagram.first() {
                 Some(4) => self.sealed(to, &datagram, incoming)?,
-                Some(kind @ 1..=3) => self.handshake(*kind, to, &datagram, incoming)?,
+                Some(kind @ 1..=3) => self.handshake(*kind, to, &datagram)?,
                 _ => return Err("a datagram left that is no WireGuard message".to_owned()),
             }
             self.mail.push((to, datagram));
@@ -184,8 +177,10 @@ impl World {
         Ok(())
     }
 
-    fn handshake(&self, kind: u8, to: SocketAddr, datagram: &[u8], incoming: Option<&Incoming>) -> Result<(), String> {
-        let is_answer = |incoming: &Incoming| incoming.from == to && incoming.is_handshake;
+    /// Nobody hears anything who did not knock with the right mac1 from there; an answer gets who showed a key that has a
+    /// lease at this moment. It may come later: what is in no hurry waits for a quiet moment.
+    fn handshake(&self, kind: u8, to: SocketAddr, datagram: &[u8]) -> Result<(), String> {
+        let mut knocks = self.knocks.iter().filter(|(from, _, _)| *from == to);
         let fits = match kind {
             1 => {
                 let initiation = Initiation::read(datagram);
@@ -196,8 +191,8 @@ impl World {
                     initiation.as_ref().is_some_and(is_for) && self.model.sessions.may_be_at(held.lease.device, to)
                 })
             }
-            2 => incoming.is_some_and(|incoming| is_answer(incoming) && incoming.may_be_answered),
-            _ => incoming.is_some_and(is_answer),
+            2 => knocks.any(|(_, _, key)| key.is_some_and(|key| self.model.answers(self.now, &key).is_some())),
+            _ => knocks.next().is_some(),
         };
         if fits { Ok(()) } else { Err(format!("a handshake message of type {kind} left without a reason")) }
     }
