@@ -110,7 +110,7 @@ ping_loaded() {
     half=$(awk -v full="$full" 'BEGIN { printf "%d", full * 500 }')
     # 300 pings take three seconds and a little: the download ends after them.
     open_flows "$index" 1380 5 "$half" 0 1 "$FOLDER/$index/blast.conf"
-    flood
+    give_word
     ping_times "$index" "$3" >"$FOLDER/$index/row"
     flood_ends "$index"
     close_flows "$index"
