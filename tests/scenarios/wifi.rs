@@ -143,7 +143,7 @@ fn pitfall_16_the_gateway_answers_from_the_address_and_port_it_was_asked_at() {
             .iter()
             .filter_map(|packet| match packet.kind {
                 Kind::Udp { from, .. } if !packet.to_port(to.port()) => Some((packet.from, from)),
-                _ => None,
+                Kind::Udp { .. } | Kind::Tcp { .. } | Kind::Icmp(_) | Kind::Other => None,
             })
             .collect();
         assert!(!answers.is_empty(), "{endpoint}: nobody answered");

@@ -149,12 +149,13 @@ impl Client {
     pub(crate) fn seal(&mut self, packet: &[u8], bank: &mut Vec<u8>) -> Outcome<()> {
         let mut message = [0; DATAGRAM_MAX];
         let sealed = self.tunnel.encapsulate(packet, &mut message);
-        let TunnResult::WriteToNetwork([&mut DATA, ..]) = &sealed else {
+        let TunnResult::WriteToNetwork(message) = sealed else {
             return Err(format!("a packet was not sealed: {sealed:?}").into());
         };
-        if let TunnResult::WriteToNetwork(message) = sealed {
-            bank.extend_from_slice(message);
+        if message.first() != Some(&DATA) {
+            return Err("there is no session to seal a packet with".into());
         }
+        bank.extend_from_slice(message);
         Ok(())
     }
 
