@@ -128,10 +128,10 @@ impl Client {
     /// Makes an initiation, with the latest cookie's proof in it if there is one.
     pub(crate) fn initiation(&mut self) -> Outcome<Vec<u8>> {
         let mut message = [0; DATAGRAM_MAX];
-        match self.tunnel.format_handshake_initiation(&mut message, true) {
-            TunnResult::WriteToNetwork(message) => Ok(message.to_vec()),
-            other => Err(format!("no initiation: {other:?}").into()),
-        }
+        let TunnResult::WriteToNetwork(message) = self.tunnel.format_handshake_initiation(&mut message, true) else {
+            return Err("boringtun made no initiation".into());
+        };
+        Ok(message.to_vec())
     }
 
     /// Sends an initiation.
@@ -149,11 +149,13 @@ impl Client {
     /// Seals a packet behind what is in the bank.
     pub(crate) fn seal(&mut self, packet: &[u8], bank: &mut Vec<u8>) -> Outcome<()> {
         let mut message = [0; DATAGRAM_MAX];
-        match self.tunnel.encapsulate(packet, &mut message) {
-            TunnResult::WriteToNetwork(message) if message.first() == Some(&DATA) => bank.extend_from_slice(message),
-            other => return Err(format!("a packet was not sealed: {other:?}").into()),
+        if let TunnResult::WriteToNetwork(message) = self.tunnel.encapsulate(packet, &mut message)
+            && message.first() == Some(&DATA)
+        {
+            bank.extend_from_slice(message);
+            return Ok(());
         }
-        Ok(())
+        Err("a packet was not sealed: the session is over".into())
     }
 
     /// Takes a datagram, if one came, and does what the protocol wants.
