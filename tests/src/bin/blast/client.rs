@@ -128,8 +128,9 @@ impl Client {
     /// Makes an initiation, with the latest cookie's proof in it if there is one.
     pub(crate) fn initiation(&mut self) -> Outcome<Vec<u8>> {
         let mut message = [0; DATAGRAM_MAX];
-        let made = self.tunnel.format_handshake_initiation(&mut message, true);
-        let TunnResult::WriteToNetwork(message) = made else { return Err(format!("no initiation: {made:?}").into()) };
+        let TunnResult::WriteToNetwork(message) = self.tunnel.format_handshake_initiation(&mut message, true) else {
+            return Err("boringtun made no initiation".into());
+        };
         Ok(message.to_vec())
     }
 
@@ -148,15 +149,13 @@ impl Client {
     /// Seals a packet behind what is in the bank.
     pub(crate) fn seal(&mut self, packet: &[u8], bank: &mut Vec<u8>) -> Outcome<()> {
         let mut message = [0; DATAGRAM_MAX];
-        let sealed = self.tunnel.encapsulate(packet, &mut message);
-        let TunnResult::WriteToNetwork(message) = sealed else {
-            return Err(format!("a packet was not sealed: {sealed:?}").into());
-        };
-        if message.first() != Some(&DATA) {
-            return Err("there is no session to seal a packet with".into());
+        if let TunnResult::WriteToNetwork(message) = self.tunnel.encapsulate(packet, &mut message)
+            && message.first() == Some(&DATA)
+        {
+            bank.extend_from_slice(message);
+            return Ok(());
         }
-        bank.extend_from_slice(message);
-        Ok(())
+        Err("a packet was not sealed: the session is over".into())
     }
 
     /// Takes a datagram, if one came, and does what the protocol wants.
