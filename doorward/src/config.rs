@@ -257,7 +257,8 @@ impl Config {
     /// The gateway's own checks of its section.
     pub(crate) fn gateway(&self) -> Result<GatewayConfig, doorward_gateway::GatewayError> {
         let section = self.gateway.clone();
-        Ok(GatewayConfig::new(section, self.network, self.authority_ttl, self.data_dir.clone())?)
+        let config = GatewayConfig::new(section, self.network, self.authority_ttl, self.data_dir.clone())?;
+        Ok(config.with_zone(self.zone.clone()))
     }
 
     /// Returns the file's text, without the variables, which children inherit.

@@ -54,18 +54,31 @@ evaluate() {
 
 field() { sed -n "s/.*\\b$1 \\([0-9.]*\\).*/\\1/p" "$2"; }
 
+# wait_for_word LOG: until the program that writes there says that it is ready for a word on file descriptor 7.
+wait_for_word() {
+    wait_for 130 grep -q . "$1" || die 'blast is not ready' "$1"
+    if ! grep -q ^ready "$1"; then die 'blast failed' "$1"; fi
+}
+give_word() { echo go >&7 && exec 7>&-; }
+
 # saturate_up INDEX KIND SECONDS RATE RUN CONFIG...: devices send through the gateway.
 saturate_up() {
-    local index=$1 kind=$2 seconds=$3 rate=$4 run=$5 pid=${GATEWAY_PID[$1]} log=$FOLDER/$1/blast.log
-    local before after cpu_before cpu_after headers=28 bank=1024
+    local index=$1 kind=$2 seconds=$3 rate=$4 run=$5 pid=${GATEWAY_PID[$1]} dir=$FOLDER/$1 log=$FOLDER/$1/up.log
+    local before after cpu_before cpu_after headers=28 bank=1024 sender
     shift 5
     case $kind in
         tcp-*) headers=52 ;;
         udp-64) bank=384 ;;
     esac
+    rm -f "$dir/go" && mkfifo "$dir/go" && : >"$log"
+    (become client "$index" "$BLAST" up "$@" --from "$BLAST_FROM" --target "$TARGET" --kind "$kind" \
+        --seconds "$seconds" --rate "$rate" --run "$run" --bank-mib $bank <"$dir/go" >"$log" 2>&1) &
+    sender=$!
+    exec 7>"$dir/go"
+    wait_for_word "$log"
     before=$(sink "$index" up) cpu_before=$(cpu_seconds "$pid")
-    on client "$index" "$BLAST" up "$@" --from "$BLAST_FROM" --target "$TARGET" --kind "$kind" --seconds "$seconds" \
-        --rate "$rate" --run "$run" --bank-mib $bank >"$log" 2>&1 || die 'blast failed' "$log"
+    give_word
+    wait "$sender" || die 'blast failed' "$log"
     after=$(settled_sink "$index" up)
     cpu_after=$(cpu_seconds "$pid") || die 'the gateway is gone' "$FOLDER/$index/gateway.log"
     evaluate $headers "$(payload_of "$kind")" "$(payload_of "$kind")" "$before" "$after" "$cpu_before" "$cpu_after" \
@@ -78,6 +91,8 @@ open_flows() {
     local index=$1 size=$2 seconds=$3 rate=$4 run=$5 flows=$6 dir=$FOLDER/$1
     shift 6
     rm -f "$dir/go" && mkfifo "$dir/go"
+    # What an earlier flood said must not be taken for this one's word.
+    : >"$dir/answer.log" && : >"$dir/hold.log"
     (become server "$index" "$BLAST" answer --port 19 --flows "$flows" --size "$size" --seconds "$seconds" \
         --rate "$rate" --run "$run" <"$dir/go" >"$dir/answer.log" 2>&1) &
     ANSWER_PID=$!
@@ -89,7 +104,6 @@ open_flows() {
     wait_for 5 grep -q ^flows "$dir/answer.log" || die 'not all flows' "$dir/answer.log"
     arm_sink "$index"
 }
-flood() { echo go >&7 && exec 7>&-; }
 flood_ends() { wait "$ANSWER_PID" || die 'the server failed' "$FOLDER/$1/answer.log"; }
 close_flows() {
     kill "$HOLD_PID"
@@ -105,7 +119,7 @@ saturate_down() {
     shift 6
     open_flows "$index" "$size" "$seconds" "$rate" "$run" "$flows" "$@"
     before=$(sink "$index" down) cpu_before=$(cpu_seconds "$pid")
-    flood
+    give_word
     flood_ends "$index"
     after=$(settled_sink "$index" down)
     cpu_after=$(cpu_seconds "$pid") || die 'the gateway is gone' "$dir/gateway.log"

@@ -37,6 +37,7 @@ describe() {
     echo "date $(date -u +%F)"
     echo "machine $(nproc) CPUs ($(sed -n 's/^model name.*: //p;T;q' /proc/cpuinfo)), $(awk '/^MemTotal/ { printf "%.0f", $2 / 2^20 }' /proc/meminfo) GiB"
     echo "kernel Linux $(uname -r)"
+    echo "revision $(git -C "$REPO" rev-parse --short HEAD 2>/dev/null || true)"
     echo "load $(cut -d ' ' -f 1 /proc/loadavg)"
     echo "pinned $PINNED"
     echo "offloads $OFFLOADS"

@@ -90,6 +90,12 @@ def pair(pattern, first, second):
     return "" if first is None or second is None else pattern.format(first, second)
 
 
+def round_trip(results, name, test):
+    lost = results.median(name, test, 2)
+    text = pair("{:.0f} ({:.0f})", results.median(name, test, 0), results.median(name, test, 1))
+    return f"{text}, {lost:.0f} % lost" if lost and lost >= 0.5 else text
+
+
 def tables(results, with_scale=True):
     """Yields (title, header, rows) of every table that the run has rows for."""
     names = results.gateways
@@ -115,8 +121,7 @@ def tables(results, with_scale=True):
         yield table("A flooded gateway: CPU-seconds per GiB of payload (µs a packet)", floods, lambda name, test:
                     pair("{:.2f} ({:.2f})", results.median(name, test, 1), results.median(name, test, 3)), 1)
     if pings:
-        yield table("Round trip of a 64-byte ping, µs: p50 (p99)", pings, lambda name, test:
-                    pair("{:.0f} ({:.0f})", results.median(name, test, 0), results.median(name, test, 1)), 0)
+        yield table("Round trip of a 64-byte ping, µs: p50 (p99)", pings, lambda name, test: round_trip(results, name, test), 0)
     if streams or floods:
         yield "Memory: resident at most, MiB", ["", *names], [
             ["after load", *(number(results.resident(name), 0) for name in names)]]
@@ -197,6 +202,8 @@ def as_markdown(results):
     yield "- Doorward also decides on each packet, accounts for each flow and counts, as it always does"
     for name, version in results.versions.items():
         yield f"- {name}: {version}"
+    if about.get("revision"):
+        yield f"- this repository at {about['revision']}"
     yield ""
     yield "![CPU-seconds per GiB, packets a second and round trips of each gateway; the tables below have the same numbers]" \
           "(benchmark.svg)"

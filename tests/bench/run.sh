@@ -62,7 +62,6 @@ iperf_arguments() {
         tcp8-down) echo -P 8 -R ;;
         udp-up) echo -u -b 0 -l 1340 ;;
         udp-down) echo -u -b 0 -l 1340 -R ;;
-        *) die "there is no test $1" ;;
     esac
 }
 
@@ -111,7 +110,7 @@ ping_loaded() {
     half=$(awk -v full="$full" 'BEGIN { printf "%d", full * 500 }')
     # 300 pings take three seconds and a little: the download ends after them.
     open_flows "$index" 1380 5 "$half" 0 1 "$FOLDER/$index/blast.conf"
-    flood
+    give_word
     ping_times "$index" "$3" >"$FOLDER/$index/row"
     flood_ends "$index"
     close_flows "$index"
@@ -133,6 +132,12 @@ measure() {
 
 main() {
     local round test index names
+    for test in $TESTS; do
+        case " $IPERF_TESTS udp-up udp-down $FLOOD_TESTS ping ping-loaded " in
+            *" $test "*) ;;
+            *) die "there is no test $test" ;;
+        esac
+    done
     find_tools
     mkdir -p "$OUT"
     touch "$OUT/rows.txt"

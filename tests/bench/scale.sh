@@ -73,18 +73,18 @@ cost() {
 
 # Rows "shake round devices offered answered seconds microseconds cookies opened".
 shake() {
-    local round=$1 devices=$2 each=$3 rate=$4 dir log before after pid
+    local round=$1 devices=$2 each=$3 rate=$4 dir log before after pid sender
     begin "$devices" "$devices" 1
     dir=$FOLDER/$INDEX pid=${GATEWAY_PID[$INDEX]} log=$FOLDER/$INDEX/shake.log
-    mkfifo "$dir/go"
+    mkfifo "$dir/go" && : >"$log"
     (become client "$INDEX" "$BLAST" shake "$dir/live" --from "$BLAST_FROM" --rate "$rate" --each "$each" \
         <"$dir/go" >"$log" 2>&1) &
+    sender=$!
     exec 7>"$dir/go"
-    wait_for 60 grep -q . "$log" || die 'blast shake is not ready' "$log"
-    if ! grep -q ^ready "$log"; then die 'blast shake failed' "$log"; fi
+    wait_for_word "$log"
     before=$(cpu_seconds "$pid")
-    echo go >&7 && exec 7>&-
-    wait $! || die 'blast shake failed' "$log"
+    give_word
+    wait "$sender" || die 'blast shake failed' "$log"
     after=$(cpu_seconds "$pid") || die 'the gateway is gone' "$dir/gateway.log"
     if ! awk -v opened="$(field opened "$log")" -v devices="$devices" 'BEGIN { exit opened < devices / 2 }'; then
         die 'too few responses are genuine' "$log"

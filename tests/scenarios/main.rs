@@ -24,6 +24,7 @@ mod reach;
 mod refusals;
 mod remote;
 mod roaming;
+mod services;
 mod starts;
 mod stops;
 mod threads;

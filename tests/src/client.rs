@@ -18,6 +18,8 @@ pub struct WgQuick {
     pub private_key: Option<String>,
     /// `Address`, with prefix lengths.
     pub addresses: Vec<String>,
+    /// `DNS`, where the gateway answers every name.
+    pub dns: Vec<String>,
     /// `MTU`.
     pub mtu: u16,
     /// The gateway's `PublicKey`.
@@ -61,6 +63,7 @@ impl WgQuick {
         match (section, key) {
             ("Interface", "PrivateKey") => self.private_key = Some(value.to_owned()),
             ("Interface", "Address") => self.addresses = list(),
+            ("Interface", "DNS") => self.dns = list(),
             ("Interface", "MTU") => self.mtu = value.parse().expect("MTU is a number"),
             ("Peer", "PublicKey") => value.clone_into(&mut self.gateway_key),
             ("Peer", "PresharedKey") => self.preshared_key = Some(value.to_owned()),

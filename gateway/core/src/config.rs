@@ -69,7 +69,7 @@ pub struct Limits {
     pub devices_max: usize,
     /// Flows of one device: 4,096, well above a browser with many tabs.
     pub flows_per_device_max: u32,
-    /// Flows in all: 262,144, about 50 MiB.
+    /// Flows in all: 262,144, about 90 MiB with both names of each.
     pub flows_max: usize,
     /// Revoked keys recognised: 10,000, the oldest go first.
     pub tombstones_max: usize,

@@ -312,7 +312,7 @@ impl GatewayConfig {
             threads: threads(section.threads)?,
             interface,
             nat: section.nat,
-            zone: default_zone(),
+            zone: DnsName::zone_default(),
             resolver: section.resolver,
             upstreams: section.upstreams,
             metrics: section.metrics,
@@ -380,11 +380,6 @@ fn check_upstreams(section: &GatewaySection, network: &TunnelNetwork) -> Result<
         return Err(ConfigError::UpstreamsUnused);
     }
     Ok(())
-}
-
-#[expect(clippy::unwrap_used, reason = "a literal that a test parses")]
-fn default_zone() -> DnsName {
-    "doorward.internal".parse().unwrap()
 }
 
 fn parse_endpoint(text: &str) -> Result<String, ConfigError> {

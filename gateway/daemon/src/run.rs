@@ -78,6 +78,7 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
 
     // Variables are dropped from last to first: forwarding ends before the rules go.
     let Opened { _nat, _state, uapi, metrics, resolver, tun, sockets } = opened;
+    let ports = udp::ports(&sockets);
     let runtime = runtime(2)?;
     let running = {
         let _entered = runtime.enter();
@@ -95,7 +96,7 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
         threads = config.threads,
         "the gateway is up; nothing passes before the control plane was heard"
     );
-    let listeners = Listeners { metrics, resolver };
+    let listeners = Listeners { metrics, resolver, ports };
     let serving = serve(&config, &enrolment, public_key, running, &uapi, listeners, shutdown, || ready(&is_ready));
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(TASKS_END_WITHIN);
@@ -214,6 +215,8 @@ fn make_core(config: &GatewayConfig, secret: &StaticSecret) -> Result<Gateway, G
 struct Listeners {
     metrics: Option<StdTcpListener>,
     resolver: Option<ResolverSockets>,
+    /// The UDP ports where WireGuard really listens.
+    ports: Vec<u16>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "called once, by the function that opened all of these")]
@@ -251,7 +254,7 @@ async fn serve(
     let feed = feed(
         config,
         enrolment,
-        hello(config, public_key, resolves),
+        hello(config, public_key, resolves, listeners.ports),
         FeedParts { handle: handle.clone(), events, status, feed_status, enforcement },
     );
     let result = tokio::select! {
@@ -282,8 +285,7 @@ async fn shard_end(ended: Vec<oneshot::Receiver<Result<(), String>>>) -> Result<
     Err(GatewayError::ShardStopped { message })
 }
 
-fn hello(config: &GatewayConfig, public_key: PublicKey, resolves: bool) -> GatewayHello {
-    let ports: std::collections::BTreeSet<u16> = config.listen.iter().map(std::net::SocketAddr::port).collect();
+fn hello(config: &GatewayConfig, public_key: PublicKey, resolves: bool, ports: Vec<u16>) -> GatewayHello {
     GatewayHello {
         name: config.name.clone(),
         public_key,
@@ -291,7 +293,7 @@ fn hello(config: &GatewayConfig, public_key: PublicKey, resolves: bool) -> Gatew
         network: config.network,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         resolver: resolves && !config.upstreams.is_empty(),
-        ports: ports.into_iter().collect(),
+        ports,
     }
 }
 

@@ -250,7 +250,7 @@ impl Shard {
                     let is_inside = |address: &IpAddr| self.gateway.is_inside(now, device, *address);
                     // The first `None` says that the device is another thread's.
                     let answer = addresses.iter().map(is_inside).find(|inside| *inside != Some(false));
-                    drop(reply.send(answer.unwrap_or(Some(false))));
+                    let _unheard = reply.send(answer.unwrap_or(Some(false)));
                 }
                 ShardMessage::Stop => return Go::Stop,
             }

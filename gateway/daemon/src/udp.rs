@@ -1,6 +1,6 @@
 //! WireGuard's UDP sockets: trains in (GRO) and trains out (GSO), and no error that could end the gateway.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -135,6 +135,12 @@ fn no_ipv6(error: &io::Error) -> bool {
     code == Some(Errno::AFNOSUPPORT.raw_os_error()) || code == Some(Errno::ADDRNOTAVAIL.raw_os_error())
 }
 
+/// Lists the ports of bound sockets, each once.
+pub(crate) fn ports(sockets: &[Vec<UdpSocketBound>]) -> Vec<u16> {
+    let addresses = sockets.iter().flatten().filter_map(|socket| socket.socket.local_addr().ok());
+    addresses.map(|address| address.port()).collect::<BTreeSet<u16>>().into_iter().collect()
+}
+
 fn bind(address: SocketAddr) -> io::Result<UdpSocketBound> {
     open(address, false)
 }
@@ -158,10 +164,13 @@ fn open(address: SocketAddr, shares_port: bool) -> io::Result<UdpSocketBound> {
     socket.bind(&address.into())?;
     let socket: UdpSocket = socket.into();
     let state = UdpSocketState::new((&socket).into())?;
+    // quinn-udp forbids fragmentation, as QUIC wants it. WireGuard has no path MTU discovery of its own: on a narrow path
+    // full packets would vanish, so they may be cut, by routers (IPv4) or here (IPv6), as with the kernel's WireGuard.
     if address.is_ipv4() {
-        // quinn-udp forbids fragmentation, as QUIC wants it. WireGuard has no path MTU discovery of its own: on a path
-        // below 1480 bytes full packets would vanish, so routers may cut them, as with the kernel's WireGuard.
         sockopt::set_ip_mtu_discover(&socket, sockopt::Ipv4PathMtuDiscovery::DONT)?;
+    } else {
+        sockopt::set_ipv6_mtu_discover(&socket, sockopt::Ipv6PathMtuDiscovery::WANT)?;
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::Ipv6DontFrag, &false)?;
     }
     let gso_paused_until = (state.max_gso_segments() < 2).then(|| Instant::now() + Duration::from_secs(86_400 * 365));
     Ok(UdpSocketBound { socket, state, gso_paused_until })

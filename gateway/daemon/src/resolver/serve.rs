@@ -108,6 +108,8 @@ fn bound(interface: &str, address: SocketAddr, kind: Type) -> std::io::Result<So
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
+        // The kernel may still be about to accept the address that the interface was just given.
+        socket.set_freebind_v6(true)?;
     }
     socket.bind_device(Some(interface.as_bytes()))?;
     socket.bind(&address.into())?;
@@ -221,8 +223,9 @@ impl Drop for Place {
         *all = all.saturating_sub(1);
         match by_device.get_mut(&self.device) {
             Some(own) if *own > 1 => *own = own.saturating_sub(1),
-            Some(_) => drop(by_device.remove(&self.device)),
-            None => {}
+            Some(_) | None => {
+                by_device.remove(&self.device);
+            }
         }
     }
 }

@@ -128,10 +128,9 @@ impl Client {
     /// Makes an initiation, with the latest cookie's proof in it if there is one.
     pub(crate) fn initiation(&mut self) -> Outcome<Vec<u8>> {
         let mut message = [0; DATAGRAM_MAX];
-        match self.tunnel.format_handshake_initiation(&mut message, true) {
-            TunnResult::WriteToNetwork(message) => Ok(message.to_vec()),
-            other => Err(format!("no initiation: {other:?}").into()),
-        }
+        let made = self.tunnel.format_handshake_initiation(&mut message, true);
+        let TunnResult::WriteToNetwork(message) = made else { return Err(format!("no initiation: {made:?}").into()) };
+        Ok(message.to_vec())
     }
 
     /// Sends an initiation.
@@ -149,10 +148,14 @@ impl Client {
     /// Seals a packet behind what is in the bank.
     pub(crate) fn seal(&mut self, packet: &[u8], bank: &mut Vec<u8>) -> Outcome<()> {
         let mut message = [0; DATAGRAM_MAX];
-        match self.tunnel.encapsulate(packet, &mut message) {
-            TunnResult::WriteToNetwork(message) if message.first() == Some(&DATA) => bank.extend_from_slice(message),
-            other => return Err(format!("a packet was not sealed: {other:?}").into()),
+        let sealed = self.tunnel.encapsulate(packet, &mut message);
+        let TunnResult::WriteToNetwork(message) = sealed else {
+            return Err(format!("a packet was not sealed: {sealed:?}").into());
+        };
+        if message.first() != Some(&DATA) {
+            return Err("there is no session to seal a packet with".into());
         }
+        bank.extend_from_slice(message);
         Ok(())
     }
 

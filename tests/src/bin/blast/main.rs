@@ -36,7 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Role {
-    /// Devices that send: seals a bank of datagrams, sends it, and again until the time is over
+    /// Devices that send: seals a bank of datagrams and, told so by a line on standard input, sends it, and the next
     Up(up::Arguments),
     /// Devices that receive: opens a flow each and keeps the sessions alive
     Hold(hold::Arguments),

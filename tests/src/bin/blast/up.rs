@@ -9,7 +9,7 @@ use crate::bank::{self, Bank};
 use crate::client::Devices;
 use crate::pace::Pace;
 use crate::packets::Kind;
-use crate::{Outcome, say};
+use crate::{Outcome, say, wait_for_go};
 
 /// `blast up`.
 #[derive(Debug, Args)]
@@ -36,15 +36,18 @@ pub(crate) struct Arguments {
     bank_mib: usize,
 }
 
-/// Sends bank after bank; says how many packets left, and in how many seconds.
+/// Gets everybody a session, fills the bank, says `ready`, waits for the word; then sends bank after bank, and says how many packets left, and in how many seconds.
 pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
     let mut clients = arguments.devices.connected()?;
     let mut flows = bank::flows(&clients, arguments.kind, arguments.target);
     let mut bank = Bank::new(arguments.bank_mib << 20);
     let wanted = Duration::try_from_secs_f64(arguments.seconds)?;
     let (mut sent, mut lost, mut elapsed) = (0_u64, 0_u64, Duration::ZERO);
+    bank.fill(&mut clients, &mut flows, arguments.run)?;
+    // Handshakes are over: whoever reads the gateway's CPU time does so from here.
+    say("ready")?;
+    wait_for_go()?;
     while elapsed < wanted {
-        bank.fill(&mut clients, &mut flows, arguments.run)?;
         let pace = Pace::start(arguments.rate);
         let mut gone = 0;
         for (index, train, datagrams) in bank.trains() {
@@ -63,6 +66,9 @@ pub(crate) fn run(arguments: &Arguments) -> Outcome<()> {
         }
         elapsed += pace.elapsed();
         sent += gone;
+        if elapsed < wanted {
+            bank.fill(&mut clients, &mut flows, arguments.run)?;
+        }
     }
     say(&format!("sent {} lost {lost} seconds {:.6} size {}", sent - lost, elapsed.as_secs_f64(), bank.size()))
 }
