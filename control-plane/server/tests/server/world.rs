@@ -97,6 +97,20 @@ impl World {
         call(io, method, path, None, body).await
     }
 
+    /// Announces a JSON body of that length, sends none of it, and returns how the answer begins. A client that went on
+    /// writing to a server that has refused already might be cut off before it reads why.
+    pub(crate) async fn announce(&self, path: &str, length: usize) -> String {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut io = UnixStream::connect(self.socket("admin.sock")).await.unwrap();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+        );
+        io.write_all(head.as_bytes()).await.unwrap();
+        let mut start = [0; 12];
+        tokio::time::timeout(PATIENCE, io.read_exact(&mut start)).await.unwrap().unwrap();
+        String::from_utf8_lossy(&start).into_owned()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Value {
         let (status, body) = self.call(Method::GET, path, Value::Null).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
