@@ -55,6 +55,7 @@ packages() {
     need ping iputils-ping "the scenarios"
     need sysctl procps "the scenarios"
     need shellcheck shellcheck "checks our scripts"
+    need valgrind valgrind "counts the instructions that a packet costs"
     need_postgresql "the store's tests run on the real one"
     install_missing
 }
@@ -113,6 +114,7 @@ step "other people's clients (cargo install)" foreign_clients
 step "lints (clippy)" cargo clippy --release --workspace --all-targets -- -D warnings
 step "documentation (rustdoc)" documentation
 tests
+step "instructions a packet (valgrind)" tests/bench/instructions.sh --check
 # The binary is built already; deploy/quickstart.sh would build it once more with its own selection of features.
 story() {
     local as_root=()

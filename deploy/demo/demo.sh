@@ -17,7 +17,8 @@ BINARY=$(realpath -- "${1:-$HERE/../../target/release/doorward}")
 # shellcheck source=deploy/demo/world.sh
 . "$HERE/world.sh"
 
-PANEL=https://10.0.5.10
+# The panel's address in the shop; the tunnels know the resources' own addresses alone, which are read when they are given.
+PANEL_INSIDE=https://10.0.5.10
 GRANT_SECONDS=20
 
 # Runs the demo's own Doorward; an installed one has another data folder and is not asked.
@@ -37,6 +38,11 @@ admin() {
     doorward "$@" >"$FOLDER/said" 2>&1 || die "this command failed: ${line[*]}" "$FOLDER/said"
 }
 
+# A resource's own address inside Doorward's network.
+service_address() {
+    doorward resource list --json | tr -d ' \n' | grep -o "\"name\":\"$1\".*" | json_value service_v4
+}
+
 connected() { doorward status --json 2>/dev/null | tr -d ' \n' | grep -q '"connected":true'; }
 connected_or_dead() { connected || ! kill -0 "$UP" 2>/dev/null; }
 
@@ -44,7 +50,8 @@ start_doorward() {
     local began
     step 'Doorward starts on the gateway' 'Doorward starts'
     install -d -m 0755 "$FOLDER/data"
-    printf '[gateway]\nendpoint = "203.0.113.2:51820"\ninterface = "%s"\n' "${TAG}g" >"$FOLDER/doorward.toml"
+    printf '[gateway]\nendpoint = "203.0.113.2:51820"\ninterface = "%s"\n[network]\nroutes = "service"\n' "${TAG}g" \
+        >"$FOLDER/doorward.toml"
     typed gateway doorward up
     began=$(now_us)
     on gateway "$FOLDER/bin/doorward" up --config "$FOLDER/doorward.toml" --data "$FOLDER/data" \
@@ -53,9 +60,15 @@ start_doorward() {
     wait_for 30 connected_or_dead
     connected || die 'Doorward did not start; it said:' "$FOLDER/doorward.log"
     verdict 0 running 'it runs' $(($(now_us) - began))
-    say 'The shop names what stands behind the door, and two people.'
+    say 'The shop names what stands behind the door, and two people. Each resource' \
+        'gets an address of its own, which is all that a tunnel has to know.'
     admin resource add admin-panel --target 10.0.5.10 --allow tcp/443
     admin resource add customer-db --target 10.0.5.20 --allow tcp/5432
+    PANEL_IP=$(service_address admin-panel) DB_IP=$(service_address customer-db)
+    if [ -z "$PANEL_IP" ] || [ -z "$DB_IP" ]; then die 'the resources got no address'; fi
+    PANEL=https://$PANEL_IP
+    say "They are $PANEL_IP and $DB_IP."
+    certify_panel "$PANEL_IP" || die 'the panel did not take its certificate:' "$FOLDER/panel/error.log"
     admin person add support@shop.example --name "Support desk" --kind staff
     admin person add dba@agency.example --name "Agency DBA" --kind contractor \
         --sponsor support@shop.example --until 4d
@@ -73,8 +86,8 @@ get() {
 
 nobody_without_a_tunnel() {
     step 'The cafe alone reaches nothing' 'cafe without a tunnel'
-    typed support curl "$PANEL/"
-    get support 3 "$PANEL/"
+    typed support curl "$PANEL_INSIDE/"
+    get support 3 "$PANEL_INSIDE/"
     printed <"$FOLDER/curl.log"
     verdict $((CODE == 0)) 'no answer' "$([ $CODE = 0 ] && echo answered || echo 'no answer')" "$TOOK"
 }
@@ -95,7 +108,7 @@ staff_opens_panel() {
 
 # Runs SQL from the contractor's laptop.
 ask() {
-    on agency env PGPASSWORD=demo PGCONNECT_TIMEOUT=10 "$PG_BIN/psql" -XqtA -h 10.0.5.20 -U agency -d shop -c "$1"
+    on agency env PGPASSWORD=demo PGCONNECT_TIMEOUT=10 "$PG_BIN/psql" -XqtA -h "$DB_IP" -U agency -d shop -c "$1"
 }
 
 contractor_asks_db() {
@@ -111,7 +124,7 @@ contractor_asks_db() {
     typed agency wg-quick up laptop.conf '   # with its private key pasted in'
     sed -i "s|^# PrivateKey = .*|PrivateKey = $(cat "$FOLDER/key")|" "$FOLDER/${TAG}a.conf"
     tunnel_on agency "$FOLDER/${TAG}a.conf" || die 'wg-quick failed; it said:' "$FOLDER/agency.wg-quick.log"
-    typed agency psql -h 10.0.5.20 shop -c '"select count(*), sum(total) from orders"'
+    typed agency psql -h "$DB_IP" shop -c '"select count(*), sum(total) from orders"'
     began=$(now_us)
     ask 'select count(*), sum(total) from orders' >"$FOLDER/rows" 2>&1
     began=$(($(now_us) - began))
@@ -123,11 +136,8 @@ contractor_asks_db() {
 contractor_tries_panel() {
     local held=1 seen=answered
     step 'The contractor tries the panel and is refused' 'contractor tries panel'
-    say "The agency edits its own config to route the whole shop into the" \
-        "tunnel. What passes is decided at the gateway."
-    sed -i 's|^AllowedIPs = .*|&, 10.0.5.0/24|' "$FOLDER/${TAG}a.conf"
-    tunnel_off agency "$FOLDER/${TAG}a.conf"
-    tunnel_on agency "$FOLDER/${TAG}a.conf" || die 'wg-quick failed; it said:' "$FOLDER/agency.wg-quick.log"
+    say "Its tunnel carries the panel's address as well as the database's." \
+        "What passes is decided at the gateway."
     typed agency curl "$PANEL/"
     get agency 5 "$PANEL/"
     printed <"$FOLDER/curl.log"
@@ -155,7 +165,7 @@ grant_runs_out() {
     local query="copy (select id, customer, total, note, pg_sleep(0.01) from orders order by id) to stdout"
     local report=$FOLDER/report left last before=0 rows held=1 seen
     step "The $GRANT_SECONDS-second grant ends within a long query" "${GRANT_SECONDS} s grant ends"
-    typed agency psql -h 10.0.5.20 shop -c '"copy (select ... from orders) to stdout"'
+    typed agency psql -h "$DB_IP" shop -c '"copy (select ... from orders) to stdout"'
     say "The query is slow on purpose. The grant has $(in_words $((GRANT_ENDS - $(now_us)))) left."
     : >"$report"
     noted "$FOLDER/report.end" ask "$query" >>"$report" 2>"$FOLDER/report.log" &
@@ -195,7 +205,7 @@ staff_is_offboarded() {
     step 'Staff is offboarded with a download running' 'staff is offboarded'
     typed support curl -O "$PANEL/customers.csv" '   # 64 MB, slowly'
     noted "$FOLDER/download.end" on support curl -sS --cacert "$FOLDER/panel/cert.pem" -N -o "$file" \
-        $PANEL/customers.csv 2>"$FOLDER/download.log" &
+        "$PANEL/customers.csv" 2>"$FOLDER/download.log" &
     wait_for 15 large_enough "$file" || die 'the download did not start' "$FOLDER/download.log"
     began=$(now_us)
     admin person offboard support@shop.example --reason "left the shop"
@@ -228,7 +238,7 @@ old_key_knocks() {
     typed support wg-quick up laptop.conf
     began=$(now_us)
     tunnel_on support "$FOLDER/${TAG}s.conf" || die 'wg-quick failed; it said:' "$FOLDER/support.wg-quick.log"
-    on support curl -sS -m 3 -o /dev/null $PANEL/ >/dev/null 2>&1 &
+    on support curl -sS -m 3 -o /dev/null "$PANEL/" >/dev/null 2>&1 &
     job=$!
     if wait_for 10 knocked; then held=0 seen='alert by name'; fi
     took=$(($(now_us) - began))

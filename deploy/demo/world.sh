@@ -85,14 +85,30 @@ table ip cafe {
 NFT
 }
 
+# Makes the panel's certificate, for its address in the shop and any other that people reach it by.
+make_certificate() {
+    local dir=$FOLDER/panel names=IP:10.0.5.10${1:+,IP:$1}
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=panel.shop.example' \
+        -addext "subjectAltName=$names" -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>"$dir/openssl.log" || return 1
+    chmod 0644 "$dir/cert.pem"
+}
+
+# What a shop does once: the panel gets a certificate that holds for the resource's own address too.
+certify_panel() {
+    local dir=$FOLDER/panel
+    make_certificate "$1" && on panel nginx -e "$dir/error.log" -c "$dir/nginx.conf" -s reload || return 1
+    wait_for 10 certified "$1"
+}
+certified() {
+    on panel openssl s_client -connect 10.0.5.10:443 </dev/null 2>/dev/null |
+        openssl x509 -noout -checkip "$1" 2>/dev/null | grep -q 'does match'
+}
+
 # The admin panel: nginx with TLS, one page, and one large export that is sent slowly.
 open_panel() {
     local dir=$FOLDER/panel
     mkdir -p "$dir/www" "$dir/tmp" && chmod 0755 "$dir" "$dir/www" && chmod 1777 "$dir/tmp"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj '/CN=panel.shop.example' \
-        -addext 'subjectAltName=IP:10.0.5.10' -keyout "$dir/key.pem" -out "$dir/cert.pem" 2>"$dir/openssl.log" ||
-        return 1
-    chmod 0644 "$dir/cert.pem"
+    make_certificate || return 1
     echo '<title>Shop admin</title><h1>Orders today: 128</h1>' >"$dir/www/index.html"
     truncate -s 64M "$dir/www/customers.csv"
     cat >"$dir/nginx.conf" <<NGINX

@@ -44,6 +44,7 @@ fn the_design_s_example_is_read() {
     assert_eq!(config.control_plane().sign_in_window, Duration::from_secs(12 * 3600));
     assert_eq!(config.gateway().unwrap().endpoint, "203.0.113.2:51820");
     let control_plane = config.control_plane();
+    assert_eq!(config.gateway().unwrap().zone, control_plane.zone);
     assert_eq!((control_plane.zone.as_str(), control_plane.routes), ("door.shop.example", Routes::Service));
 }
 

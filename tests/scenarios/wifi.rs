@@ -41,7 +41,8 @@ fn a_download_completes_through_loss_delay_overtaking_doubles_and_cut_datagrams(
     let _files: Vec<_> = PANEL.iter().map(|host| FileServer::start(&shop.world.inside, at(host, 443), LEN)).collect();
     let laptop = &shop.world.laptops[0];
     let _client = shop.client(0, &config);
-    assert!(reaches_ping(laptop, PANEL[0]));
+    // Of both families: a laptop that is busy takes a moment to use a tunnel's IPv6 address as a source.
+    assert!(PANEL.iter().all(|host| reaches_ping(laptop, host)));
     // Both families side by side: two downloads that share one bad path.
     let [four, six] = std::thread::scope(|scope| {
         PANEL
@@ -143,7 +144,7 @@ fn pitfall_16_the_gateway_answers_from_the_address_and_port_it_was_asked_at() {
             .iter()
             .filter_map(|packet| match packet.kind {
                 Kind::Udp { from, .. } if !packet.to_port(to.port()) => Some((packet.from, from)),
-                _ => None,
+                Kind::Udp { .. } | Kind::Tcp { .. } | Kind::Icmp(_) | Kind::Other => None,
             })
             .collect();
         assert!(!answers.is_empty(), "{endpoint}: nobody answered");

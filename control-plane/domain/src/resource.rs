@@ -87,6 +87,13 @@ impl Resource {
         Ok(Self { id, name, targets, allow, service_slot: None, created_at: now, removed_at: None })
     }
 
+    /// Says whether its own address leads anywhere: a single host or a name does, and of a prefix nobody could say which of
+    /// its hosts is meant.
+    #[must_use]
+    pub fn has_single_target(&self) -> bool {
+        self.targets.iter().any(|target| target.host().is_some() || target.name().is_some())
+    }
+
     /// Returns its own address inside this network; `None` where the network has none, or none for its number.
     #[must_use]
     pub fn service(&self, network: &TunnelNetwork) -> Option<ServiceAddress> {
@@ -144,5 +151,7 @@ mod tests {
         assert_eq!(panel.service(&network), network.service_address(2));
         let small = TunnelNetwork::new("10.9.0.0/30".parse().unwrap(), "fd00::/126".parse().unwrap()).unwrap();
         assert_eq!(panel.service(&small), None);
+        assert!(panel.has_single_target() && add(&["db.shop.example"], &["icmp"]).unwrap().has_single_target());
+        assert!(!add(&["10.0.5.0/24", "fd00:5::/64"], &["icmp"]).unwrap().has_single_target());
     }
 }

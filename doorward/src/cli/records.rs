@@ -49,7 +49,9 @@ pub(super) async fn run(args: &RecordsArgs, client: &Client, out: Output) -> Res
         let addresses = addresses(resource);
         let Some(name) = resource.dns_name.as_ref().filter(|_| !addresses.is_empty()) else {
             let name = &resource.name;
-            output::warn(&format!("{name} is left out: it has no service address, or its name is no DNS label"));
+            output::warn(&format!(
+                "{name} is left out: it has no service address (a network that is too small, or prefixes for targets), or its name is no DNS label"
+            ));
             continue;
         };
         records.extend(addresses.into_iter().map(|address| Record {

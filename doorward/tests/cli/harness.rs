@@ -34,7 +34,17 @@ pub(crate) struct Ran {
 impl Ran {
     /// Runs a command to its end.
     pub(crate) fn run(command: &mut Command) -> Self {
-        let Output { status, stdout, stderr } = command.output().expect("the binary runs");
+        let mut output = command.output();
+        // A copy of the binary that a test just wrote may still be open in a child of another test that has not become
+        // its program yet; that takes less than a millisecond.
+        for _ in 0..10_000 {
+            if !output.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::ExecutableFileBusy) {
+                break;
+            }
+            std::thread::yield_now();
+            output = command.output();
+        }
+        let Output { status, stdout, stderr } = output.expect("the binary runs");
         let text = |bytes| String::from_utf8(bytes).expect("output is UTF-8");
         Self { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
     }

@@ -58,6 +58,8 @@ mod config;
 mod counters;
 mod event;
 mod flow;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod hash;
 mod notices;

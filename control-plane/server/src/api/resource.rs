@@ -37,7 +37,7 @@ pub struct Resource {
     #[schema(value_type = Vec<String>)]
     pub allow: Vec<Allow>,
     /// Its own address inside Doorward's network, IPv4, for as long as it exists; `null` where the network is too small to
-    /// have any.
+    /// have any, and where the targets are prefixes alone.
     #[schema(value_type = Option<String>)]
     pub service_v4: Option<Ipv4Addr>,
     /// Its own address inside Doorward's network, IPv6.

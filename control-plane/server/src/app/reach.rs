@@ -47,17 +47,25 @@ pub(crate) fn allowed_ips(resources: &[&Resource], routes: Routes) -> Vec<IpNet>
 
 /// Says which of them no packet of this device can be addressed to.
 pub(crate) fn warnings(app: &App, resources: &[&Resource], routes: Routes) -> Vec<String> {
-    let unreachable = |resource: &&&Resource| {
-        let by_target = routes == Routes::Targets && resource.targets.iter().any(|target| target.net().is_some());
-        !by_target && resource.service(&app.terms.network).is_none()
+    let unreachable = |resource: &&Resource| {
+        let name = &resource.name;
+        let routed = routes == Routes::Targets && resource.targets.iter().any(|target| target.net().is_some());
+        if routed {
+            None
+        } else if !resource.has_single_target() {
+            Some(format!(
+                "{name} has prefixes for targets, which are reached directly alone, and this config does not route them: \
+                 add the device with `--routes targets`, or give the resource single hosts"
+            ))
+        } else if resource.service(&app.terms.network).is_none() {
+            Some(format!(
+                "{name} has no service address in `[network]`, so this device does not reach it: choose a larger network"
+            ))
+        } else {
+            None
+        }
     };
-    let sentence = |resource: &&Resource| {
-        format!(
-            "{} has no service address in `[network]`, so this device does not reach it: choose a larger network",
-            resource.name
-        )
-    };
-    resources.iter().filter(unreachable).map(sentence).collect()
+    resources.iter().filter_map(unreachable).collect()
 }
 
 /// The gateways that said hello, to be dialled on `port` where one is asked for.

@@ -100,9 +100,10 @@ pub(crate) fn grant(app: &Server, granted: &GrantedResource, email: &Email, now:
     }
 }
 
-/// Finds a resource's own address and its name in the zone; one that was removed has neither any longer.
+/// Finds a resource's own address and its name in the zone, as far as they lead somewhere: one that was removed or has
+/// prefixes alone is shown with neither.
 pub(crate) fn service(app: &Server, resource: &Resource) -> (Option<ServiceAddress>, Option<DnsName>) {
-    if resource.removed_at.is_some() {
+    if resource.removed_at.is_some() || !resource.has_single_target() {
         return (None, None);
     }
     (resource.service(&app.terms.network), app.zone.host(&resource.name))

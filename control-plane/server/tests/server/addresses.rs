@@ -117,6 +117,23 @@ on_both!(
     database
 );
 
+on_both!(
+    prefixes_are_reached_directly_alone,
+    |database: TestDatabase| async move {
+        let world = World::on(database).await;
+        world.furnish().await;
+        let office = json!({ "name": "office", "targets": ["10.0.6.0/24"], "allow": ["tcp/443"] });
+        assert_eq!(world.post("/api/v1/resources", office).await["service_v4"], Value::Null);
+        world
+            .post("/api/v1/grants", json!({ "email": "support@shop.example", "resource": "office", "for": "1h" }))
+            .await;
+        let lost = |added: DeviceAdded| added.warnings.iter().any(|it| it.contains("office has prefixes"));
+        assert!(!lost(added(&world, "one", 11, json!({})).await));
+        assert!(lost(added(&world, "two", 12, json!({ "routes": "service" })).await));
+    },
+    database
+);
+
 on_both!(a_port_is_one_that_the_gateway_listens_on, |world: World| async move {
     world.furnish().await;
     let (status, answer) = device(&world, "early", 10, json!({ "port": 443 })).await;

@@ -91,7 +91,7 @@ proptest! {
         // Half of TCP's checksum is no checksum: nobody can check it, and it stays.
         prop_assume!(cut != 9);
         let router = match device {
-            IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::from_bits(router as u32)),
+            IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::from_bits(u32::try_from(router & 0xffff_ffff).unwrap())),
             IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::from_bits(router)),
         };
         let header_len = if device.is_ipv4() { 20 } else { 40 };

@@ -168,7 +168,8 @@ mod tests {
     #[test]
     fn the_room_is_bounded_and_nobody_waits_for_long() {
         let mut room = WaitingRoom::new(&Seed::new([3; 32]));
-        let pushed = (0..PLACES as u32 + 100).filter(|number| enter(&mut room, *number, 0).is_some()).count();
+        let pushed =
+            (0..u32::try_from(PLACES).unwrap() + 100).filter(|number| enter(&mut room, *number, 0).is_some()).count();
         assert_eq!((pushed, room.waiting.len()), (100, PLACES));
         let now = BootTime::from_micros(1_000_000_000);
         assert_eq!(room.overdue(now), None);
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn quiet_moments_have_a_budget() {
         let mut room = WaitingRoom::new(&Seed::new([3; 32]));
-        let pushed = (0..PLACES as u32).filter_map(|number| enter(&mut room, number, 0)).count();
+        let pushed = (0..u32::try_from(PLACES).unwrap()).filter_map(|number| enter(&mut room, number, 0)).count();
         assert_eq!(pushed, 0);
         let now = BootTime::from_micros(2_000_000_000);
         let at_once = std::iter::from_fn(|| room.next(now)).count();

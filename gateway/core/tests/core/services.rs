@@ -67,7 +67,7 @@ fn a_service_address_leads_to_the_target_and_back_in_both_families() {
         {
             assert!(world.down_sealed(answer).is_empty(), "an answer without a question");
             assert_eq!(world.up(&mut client, asked), [wanted]);
-            assert_eq!(world.down(&mut client, answer), [seen.clone()]);
+            assert_eq!(world.down(&mut client, answer), std::slice::from_ref(&seen));
             assert!(world.down_sealed(&seen).is_empty(), "somebody behind the gateway uses a service address");
         }
     }
@@ -116,7 +116,7 @@ fn icmp_errors_speak_of_the_address_that_each_side_knows() {
         let error = |from: &str, to: &str, kind, quoted: &[u8]| whole(icmp_error(from, to, kind, 3, quoted));
         let (asked, sent) = (question(&own, &service), question(&own, db));
         assert!(world.down_sealed(&error(router, &own, kind, &sent)).is_empty(), "no flow yet");
-        assert_eq!(world.up(&mut client, &asked), [sent.clone()]);
+        assert_eq!(world.up(&mut client, &asked), std::slice::from_ref(&sent));
         // The router's own address would not pass the device's allowed addresses, and is nobody's business.
         assert_eq!(world.down(&mut client, &error(router, &own, kind, &sent)), [error(&service, &own, kind, &asked)]);
         let (answer, seen) =
@@ -167,18 +167,18 @@ fn two_flows_with_the_same_ends_behind_the_gateway_cannot_live_at_once() {
     let [(own, first, _), _] = families();
     let (first, second) = (question(&own, &first), question(&own, &service(2).v4.to_string()));
     let direct = question(&own, DB);
-    assert_eq!(world.up(&mut client, &first), [direct.clone()]);
+    assert_eq!(world.up(&mut client, &first), std::slice::from_ref(&direct));
     for other in [&direct, &second] {
         assert!(world.up(&mut client, other).is_empty());
         assert_eq!(world.told(&mut client).len(), 1, "prohibited");
     }
     assert_eq!(world.denied(DenyReason::FlowClash), 2);
-    assert_eq!(world.up(&mut client, &first), [direct.clone()], "the first goes on");
+    assert_eq!(world.up(&mut client, &first), std::slice::from_ref(&direct), "the first goes on");
     let answer = whole(udp((DB, 53), (&own, 4_000), b"answer"));
     assert_eq!(world.down(&mut client, &answer)[0][12..16], service(1).v4.octets());
     world.pass_alive(181);
     assert!(world.connect(&mut client));
-    assert_eq!(world.up(&mut client, &direct), [direct.clone()], "once the first is idle");
+    assert_eq!(world.up(&mut client, &direct), std::slice::from_ref(&direct), "once the first is idle");
     assert_eq!(world.down(&mut client, &answer), [answer]);
     assert!(world.up(&mut client, &first).is_empty(), "and the other way round");
     assert_eq!(world.gateway.flows().count(), 1);
@@ -309,9 +309,9 @@ fn the_shell_is_told_the_names_that_leases_want_when_they_change() {
         service_rule(2, &["a.shop.example"], &EVERYTHING),
     ]);
     let wanted = |world: &World| {
-        let told = world.events.iter().filter_map(|event| match event {
-            Event::NamesWanted(names) => Some(names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()),
-            _ => None,
+        let told = world.events.iter().filter_map(|event| {
+            let Event::NamesWanted(names) = event else { return None };
+            Some(names.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>())
         });
         told.collect::<Vec<_>>()
     };

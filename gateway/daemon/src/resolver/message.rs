@@ -10,7 +10,7 @@ use doorward_gateway_core::ResourceAsked;
 use doorward_model::{DnsName, ResourceName, ServiceAddress, TunnelNetwork};
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::svcb::SvcParamValue;
-use hickory_proto::rr::rdata::{A, AAAA, PTR, SOA};
+use hickory_proto::rr::rdata::{A, AAAA, HTTPS, PTR, SOA};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
 /// How long a device may remember where a resource is; its grant may end sooner, and then nothing is there.
@@ -271,28 +271,17 @@ pub(crate) fn addresses(answer: &[u8]) -> Option<Vec<IpAddr>> {
         Message::from_vec(answer).ok().filter(|message| message.metadata.message_type == MessageType::Response)?;
     let mut all = Vec::new();
     for record in message.answers.iter().chain(&message.authorities).chain(&message.additionals) {
-        let hints = match &record.data {
-            RData::A(address) => {
-                all.push(IpAddr::V4(address.0));
-                continue;
-            }
-            RData::AAAA(address) => {
-                all.push(IpAddr::V6(address.0));
-                continue;
-            }
-            RData::HTTPS(https) => &https.0.svc_params,
-            RData::SVCB(service) => &service.svc_params,
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "an open list of record types; the rest holds no address"
-            )]
-            _ => continue,
-        };
-        for (_, hint) in hints {
-            if let SvcParamValue::Ipv4Hint(hint) = hint {
-                all.extend(hint.0.iter().map(|address| IpAddr::V4(address.0)));
-            } else if let SvcParamValue::Ipv6Hint(hint) = hint {
-                all.extend(hint.0.iter().map(|address| IpAddr::V6(address.0)));
+        if let RData::A(address) = &record.data {
+            all.push(IpAddr::V4(address.0));
+        } else if let RData::AAAA(address) = &record.data {
+            all.push(IpAddr::V6(address.0));
+        } else if let RData::HTTPS(HTTPS(service)) | RData::SVCB(service) = &record.data {
+            for (_, hint) in &service.svc_params {
+                if let SvcParamValue::Ipv4Hint(hint) = hint {
+                    all.extend(hint.0.iter().map(|address| IpAddr::V4(address.0)));
+                } else if let SvcParamValue::Ipv6Hint(hint) = hint {
+                    all.extend(hint.0.iter().map(|address| IpAddr::V6(address.0)));
+                }
             }
         }
     }
