@@ -86,10 +86,10 @@ shake() {
     give_word
     wait "$sender" || die 'blast shake failed' "$log"
     after=$(cpu_seconds "$pid") || die 'the gateway is gone' "$dir/gateway.log"
-    if ! awk -v opened="$(field opened "$log")" -v devices="$devices" 'BEGIN { exit opened < devices / 2 }'; then
+    if ! awk -v opened="$(field opened "$log")" -v devices="$(field devices "$log")" 'BEGIN { exit opened < devices / 2 }'; then
         die 'too few responses are genuine' "$log"
     fi
-    row shake "$round" "$devices" "$(field sent "$log")" "$(field responses "$log")" "$(field seconds "$log")" \
+    row shake "$round" "$(field devices "$log")" "$(field sent "$log")" "$(field responses "$log")" "$(field seconds "$log")" \
         "$(awk -v cpu="$after $before" -v n="$(field responses "$log")" \
             'BEGIN { split(cpu, c, " "); printf "%.1f", (c[1] - c[2]) * 1e6 / n }')" \
         "$(field cookies "$log")" "$(field opened "$log")"
