@@ -115,7 +115,7 @@ impl CliError {
             Self::Api { code, .. } => match code {
                 ErrorCode::NotFound => 3,
                 ErrorCode::Invalid => 2,
-                ErrorCode::Refused | ErrorCode::Unauthenticated => 4,
+                ErrorCode::Refused | ErrorCode::FreshFactorNeeded | ErrorCode::Unauthenticated => 4,
                 ErrorCode::Conflict | ErrorCode::Unavailable | ErrorCode::Internal => 1,
             },
             Self::NotRunning { .. }

@@ -59,6 +59,12 @@ impl ServiceAddress {
             IpAddr::V6(v6) => v6 == self.v6,
         }
     }
+
+    /// Returns both addresses.
+    #[must_use]
+    pub fn addresses(&self) -> [IpAddr; 2] {
+        [IpAddr::V4(self.v4), IpAddr::V6(self.v6)]
+    }
 }
 
 /// The two prefixes as they arrive, unchecked.

@@ -30,6 +30,11 @@ const SINK: u16 = 9;
 const WIREGUARD: u16 = 51820;
 /// The promise: a handshake during the flood.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(2);
+/// What the stream asks for, in bytes a second: 200 Mbit/s, more than a café has and less than this machine carries while
+/// other scenarios run on it, so that the flood alone decides about it.
+const ASKED_PER_SECOND: u32 = 25_000_000;
+/// How far behind its pace a stream may fall and catch up again: what it lost for longer is lost.
+const DEBT_MAX: Duration = Duration::from_millis(50);
 /// The promise: what is left of an established stream, in hundredths.
 const RATE_KEPT: u64 = 80;
 /// Pairs of a calm second and an attacked one.
@@ -84,14 +89,17 @@ fn initiations(listener: &Witness) -> Vec<Vec<u8>> {
     datagrams.filter(|datagram| datagram.len() == INITIATION_LEN && datagram[0] == 1).collect()
 }
 
-/// A download without end, as fast as it goes, and how much came.
+/// A download without end at its pace, and how much came.
 fn stream(shop: &Shop) -> Arc<AtomicU64> {
     let bytes = Arc::new(AtomicU64::new(0));
     let (count, mut stream) = (bytes.clone(), connect(shop));
     std::thread::spawn(move || {
-        let mut buffer = vec![0_u8; 256 * 1024];
+        let mut buffer = vec![0_u8; 64 * 1024];
+        let mut due = Instant::now();
         while let Ok(len @ 1..) = stream.read(&mut buffer) {
             count.fetch_add(len as u64, Ordering::SeqCst);
+            due = due.max(Instant::now() - DEBT_MAX) + Duration::from_secs(len as u64) / ASKED_PER_SECOND;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
     });
     bytes

@@ -4,7 +4,7 @@ use std::fmt;
 
 use doorward_model::{DeviceId, Email, GatewayName, GrantId, ResourceName};
 
-use crate::Denial;
+use crate::{Denial, Role, SignedIn};
 
 /// Who acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Actor {
         /// That user's name, where one was found.
         name: Option<String>,
     },
+    /// A person with a web session, or with a token of `doorward login`.
+    Person(SignedIn),
     /// A program with an API token.
     ApiToken {
         /// The token's name.
@@ -35,6 +37,7 @@ impl fmt::Display for Actor {
         match self {
             Self::LocalAdmin { uid, name: Some(name) } => write!(f, "local:{uid}({})", name.escape_default()),
             Self::LocalAdmin { uid, name: None } => write!(f, "local:{uid}"),
+            Self::Person(person) => write!(f, "person:{}", person.email),
             Self::ApiToken { name } => write!(f, "token:{}", name.escape_default()),
             Self::Gateway { name } => write!(f, "gateway:{name}"),
             Self::System => f.write_str("system"),
@@ -173,45 +176,93 @@ impl Decision {
     }
 }
 
+/// What an action asks of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// Nobody: time or a gateway brings it about.
+    Nobody,
+    /// A role that reads; of oneself anybody may.
+    Reader,
+    /// A role that reads the audit.
+    AuditReader,
+    /// A role that administers. What takes access away is never held up by asking for a factor again.
+    Admin,
+    /// A role that administers, with a fresh factor.
+    FreshAdmin,
+    /// The same, and not for oneself.
+    FreshAdminForOthers,
+    /// The person concerned, or a role that administers with a fresh factor.
+    SelfOrFreshAdmin,
+}
+
+const fn need(action: Action) -> Need {
+    match action {
+        Action::PersonEnd
+        | Action::GrantEnd
+        | Action::DeviceEnd
+        | Action::ReceiptRecord
+        | Action::GatewayEnrol
+        | Action::GatewayHello => Need::Nobody,
+        Action::Read => Need::Reader,
+        Action::AuditRead => Need::AuditReader,
+        Action::PersonSuspend
+        | Action::PersonOffboard
+        | Action::ResourceRemove
+        | Action::GrantRevoke
+        | Action::DeviceRevoke
+        | Action::LockdownOn
+        | Action::GatewayRemove
+        | Action::TokenRevoke => Need::Admin,
+        Action::PersonAdd
+        | Action::PersonRestore
+        | Action::ResourceAdd
+        | Action::LockdownOff
+        | Action::GatewayTokenAdd
+        | Action::TokenAdd => Need::FreshAdmin,
+        Action::GrantAdd => Need::FreshAdminForOthers,
+        Action::DeviceAdd | Action::DevicePresharedKey => Need::SelfOrFreshAdmin,
+    }
+}
+
 /// Decides whether `actor` may do `action` to `subject`.
 ///
 /// Local admins and API tokens may do what people ask for; what time and gateways bring about is for Doorward itself
-/// and for gateways alone, so that nobody can forge it.
+/// and for gateways alone, so that nobody can forge it. People may what their role says.
 #[must_use]
 pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
-    let allowed = match action {
-        Action::PersonEnd | Action::GrantEnd | Action::DeviceEnd | Action::ReceiptRecord => *actor == Actor::System,
-        Action::GatewayEnrol | Action::GatewayHello => match (actor, subject) {
-            (Actor::Gateway { name }, Subject::Gateway(own)) => name == own,
-            (Actor::Gateway { .. } | Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::System, _) => false,
-        },
-        Action::Read
-        | Action::AuditRead
-        | Action::PersonAdd
-        | Action::PersonSuspend
-        | Action::PersonRestore
-        | Action::PersonOffboard
-        | Action::ResourceAdd
-        | Action::ResourceRemove
-        | Action::GrantAdd
-        | Action::GrantRevoke
-        | Action::DeviceAdd
-        | Action::DevicePresharedKey
-        | Action::DeviceRevoke
-        | Action::LockdownOn
-        | Action::LockdownOff
-        | Action::GatewayTokenAdd
-        | Action::GatewayRemove
-        | Action::TokenAdd
-        | Action::TokenRevoke => matches!(actor, Actor::LocalAdmin { .. } | Actor::ApiToken { .. }),
+    let need = need(action);
+    let denied = |what_to_do: &str| {
+        Decision::Denied(Denial::refused(format!("{actor} may not do {} to {subject}: {what_to_do}", action.as_str())))
     };
-    if allowed {
-        Decision::Allowed
-    } else {
-        Decision::Denied(Denial::refused(format!(
-            "{actor} may not do {} to {subject}: ask a local administrator",
-            action.as_str()
-        )))
+    let allowed = match (actor, need) {
+        (Actor::System, Need::Nobody) => !matches!(action, Action::GatewayEnrol | Action::GatewayHello),
+        (Actor::Gateway { name }, Need::Nobody) => {
+            matches!(action, Action::GatewayEnrol | Action::GatewayHello) && *subject == Subject::Gateway(name.clone())
+        }
+        (Actor::LocalAdmin { .. } | Actor::ApiToken { .. }, need) => need != Need::Nobody,
+        (Actor::Person(person), need) => return person_may(person, need, subject, denied),
+        (Actor::System | Actor::Gateway { .. }, _) => false,
+    };
+    if allowed { Decision::Allowed } else { denied("ask a local administrator") }
+}
+
+fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(&str) -> Decision) -> Decision {
+    let own = *subject == Subject::Person(person.email.clone());
+    let role = person.role;
+    let (allowed, needs_fresh) = match need {
+        Need::Nobody => (false, false),
+        Need::Reader => (own || role.reads(), false),
+        Need::AuditReader => (role.administers() || role == Role::Auditor, false),
+        Need::Admin => (role.administers(), false),
+        Need::FreshAdmin => (role.administers(), true),
+        Need::FreshAdminForOthers if own => return denied("nobody gives access to themselves; ask another admin"),
+        Need::FreshAdminForOthers => (role.administers(), true),
+        Need::SelfOrFreshAdmin => (own || role.administers(), !own),
+    };
+    match (allowed, needs_fresh && !person.fresh) {
+        (false, _) => denied("ask an admin"),
+        (true, true) => Decision::Denied(Denial::needs_fresh_factor()),
+        (true, false) => Decision::Allowed,
     }
 }
 
@@ -238,6 +289,47 @@ mod tests {
             assert!(authorise(&Actor::System, action, &Subject::Everything).require().is_ok());
         }
         assert!(authorise(&admin, Action::PersonOffboard, &Subject::Everything).require().is_ok());
+    }
+
+    fn person(role: Role, fresh: bool) -> Actor {
+        let id = doorward_model::PrincipalId::new(uuid::Uuid::from_u128(7));
+        Actor::Person(SignedIn { id, email: "anna@shop.example".parse().unwrap(), role, fresh })
+    }
+
+    #[test]
+    fn a_member_reads_and_enrols_for_themselves_alone() {
+        let (own, other) = ("anna@shop.example".parse().unwrap(), "ben@shop.example".parse().unwrap());
+        let allowed = |subject: &Subject| -> Vec<Action> {
+            let may = |action: &&Action| authorise(&person(Role::Member, true), **action, subject) == Decision::Allowed;
+            Action::ALL.iter().filter(may).copied().collect()
+        };
+        let own = allowed(&Subject::Person(own));
+        assert_eq!(own, [Action::Read, Action::DeviceAdd, Action::DevicePresharedKey]);
+        assert_eq!(allowed(&Subject::Person(other)), []);
+        assert_eq!(allowed(&Subject::Everything), []);
+    }
+
+    #[test]
+    fn an_auditor_reads_all_and_changes_nothing() {
+        for action in Action::ALL {
+            let may = authorise(&person(Role::Auditor, true), *action, &Subject::Everything) == Decision::Allowed;
+            assert_eq!(may, matches!(action, Action::Read | Action::AuditRead), "{action:?}");
+        }
+    }
+
+    #[test]
+    fn an_admin_gives_with_a_fresh_factor_takes_at_once_and_gives_themselves_nothing() {
+        let other = Subject::Person("ben@shop.example".parse().unwrap());
+        let stale = authorise(&person(Role::Admin, false), Action::GrantAdd, &other).require().unwrap_err();
+        assert_eq!(stale.code, crate::DenialCode::FreshFactorNeeded);
+        assert_eq!(authorise(&person(Role::Admin, true), Action::GrantAdd, &other), Decision::Allowed);
+        for revocation in [Action::PersonOffboard, Action::PersonSuspend, Action::GrantRevoke, Action::LockdownOn] {
+            assert_eq!(authorise(&person(Role::Admin, false), revocation, &other), Decision::Allowed);
+        }
+        let own = Subject::Person("anna@shop.example".parse().unwrap());
+        for role in Role::ALL {
+            assert!(authorise(&person(role, true), Action::GrantAdd, &own).require().is_err(), "{role}");
+        }
     }
 
     #[test]

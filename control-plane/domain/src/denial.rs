@@ -16,6 +16,8 @@ pub enum DenialCode {
     Conflict,
     /// A rule forbids it.
     Refused,
+    /// It may be done after proving a second factor again.
+    FreshFactorNeeded,
 }
 
 /// A refusal with its reason.
@@ -50,6 +52,13 @@ impl Denial {
     #[must_use]
     pub fn refused(sentence: impl Into<String>) -> Self {
         Self { code: DenialCode::Refused, sentence: sentence.into() }
+    }
+
+    /// The session is good, and the last proof of a second factor is too old for this.
+    #[must_use]
+    pub fn needs_fresh_factor() -> Self {
+        let sentence = "this needs your second factor once more: confirm it, then try again".to_owned();
+        Self { code: DenialCode::FreshFactorNeeded, sentence }
     }
 }
 

@@ -19,6 +19,7 @@ mod offboard;
 mod principal;
 mod reason;
 mod resource;
+mod role;
 mod token;
 
 pub use alert::{Alert, AlertKind};
@@ -34,6 +35,7 @@ pub use offboard::{Effect, offboard, restore, suspend};
 pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
 pub use reason::{Reason, ReasonError};
 pub use resource::{NewResource, Resource};
+pub use role::{Role, SignedIn};
 pub use token::{ApiToken, EnrolmentRefusal, EnrolmentToken, TokenHash, check_enrolment};
 
 use doorward_model::Timestamp;

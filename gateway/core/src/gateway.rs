@@ -220,6 +220,7 @@ impl<N: Noise> Gateway<N> {
     pub fn handle_timeout(&mut self, now: Now) {
         let now = self.observe(now);
         self.run_deadlines(now);
+        self.answer_hurried(now);
         if self.tick_at <= now.boot {
             self.tick(now);
             self.tick_at =
@@ -254,7 +255,8 @@ impl<N: Noise> Gateway<N> {
             !self.live.is_empty() || self.flows.len() > 0 || !self.notices.is_empty() || !self.waiting.is_empty();
         let tick = busy.then_some(self.tick_at);
         let deadline = self.last.and_then(|last| self.deadlines.next(last));
-        [tick, deadline, self.authority.until()].into_iter().flatten().min()
+        let hurried = self.last.and_then(|last| self.waiting.next_hurried_at(last.boot));
+        [tick, deadline, hurried, self.authority.until()].into_iter().flatten().min()
     }
 
     /// Lists the peers, for `wg show`.

@@ -16,6 +16,8 @@ pub enum ErrorCode {
     Conflict,
     /// Policy forbids it (403).
     Refused,
+    /// It may be done after proving a second factor again (403).
+    FreshFactorNeeded,
     /// No valid credential came with the request (401).
     Unauthenticated,
     /// A part that is needed does not answer, or room is missing; trying again later may help (503).
@@ -32,7 +34,7 @@ impl ErrorCode {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Invalid => StatusCode::BAD_REQUEST,
             Self::Conflict => StatusCode::CONFLICT,
-            Self::Refused => StatusCode::FORBIDDEN,
+            Self::Refused | Self::FreshFactorNeeded => StatusCode::FORBIDDEN,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

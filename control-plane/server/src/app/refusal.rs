@@ -18,6 +18,8 @@ pub(crate) enum Refusal {
     Conflict(String),
     /// A rule forbids it.
     Refused(String),
+    /// It may be done after proving a second factor again.
+    FreshFactorNeeded(String),
     /// No valid credential.
     Unauthenticated(String),
     /// Something that is needed does not answer.
@@ -34,6 +36,7 @@ impl Refusal {
             Self::Invalid(sentence) => (ErrorCode::Invalid, sentence),
             Self::Conflict(sentence) => (ErrorCode::Conflict, sentence),
             Self::Refused(sentence) => (ErrorCode::Refused, sentence),
+            Self::FreshFactorNeeded(sentence) => (ErrorCode::FreshFactorNeeded, sentence),
             Self::Unauthenticated(sentence) => (ErrorCode::Unauthenticated, sentence),
             Self::Unavailable(sentence) => (ErrorCode::Unavailable, sentence),
             Self::Internal(sentence) => (ErrorCode::Internal, sentence),
@@ -48,6 +51,7 @@ impl From<Denial> for Refusal {
             DenialCode::Invalid => Self::Invalid(denial.sentence),
             DenialCode::Conflict => Self::Conflict(denial.sentence),
             DenialCode::Refused => Self::Refused(denial.sentence),
+            DenialCode::FreshFactorNeeded => Self::FreshFactorNeeded(denial.sentence),
         }
     }
 }

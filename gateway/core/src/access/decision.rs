@@ -4,8 +4,9 @@ use std::net::IpAddr;
 
 use doorward_model::{DnsName, GrantId, Lockdown, Protocol, Target, TunnelNetwork};
 
-use super::device::{Device, Rule};
+use super::device::Device;
 use super::names::Names;
+use super::rules::{Rule, Rules};
 use super::special;
 use crate::Now;
 use crate::clock::Window;
@@ -159,7 +160,8 @@ pub(crate) fn open<T>(
         return open_service(device, surroundings, asked, now);
     }
     let is_own = surroundings.own.contains(&destination);
-    let found = device.leased.rules.iter().find(|rule| rule.window.holds(now) && leads_to(rule, is_own, asked));
+    let found =
+        device.leased.rules.toward(destination).find(|rule| rule.window.holds(now) && leads_to(rule, is_own, asked));
     found.map(|rule| opening(rule, Road::Direct)).ok_or_else(|| {
         if is_own || special::is_special(destination) { DenyReason::SpecialDestination } else { DenyReason::NoRule }
     })
@@ -174,7 +176,7 @@ fn open_service<T>(
     let (_, destination, _) = asked;
     let is_service = surroundings.network.is_service(destination);
     let mut reason = if is_service { DenyReason::NoRule } else { DenyReason::TunnelNetwork };
-    for rule in device.leased.rules.iter().filter(|rule| rule.window.holds(now) && serves(rule, asked)) {
+    for rule in device.leased.rules.toward(destination).filter(|rule| rule.window.holds(now) && serves(rule, asked)) {
         match surroundings.road(rule, destination.is_ipv4(), now) {
             Ok(road) => return Ok(opening(rule, road)),
             Err(why) => reason = why,
@@ -221,12 +223,12 @@ pub(crate) fn leads_on(rule: &Rule, own: &Set<IpAddr>, asked: Asked, road: &Road
 /// Finds the rule that a flow goes on under: its own grant's, or else another that leads to the same place at this
 /// moment. A person whose access was renewed keeps the connection that the earlier grant opened.
 pub(crate) fn rule_to_keep<'a>(
-    rules: &'a [Rule],
+    rules: &'a Rules,
     ground: Ground,
     own: &Set<IpAddr>,
     (asked, road): (Asked, &Road),
     now: Now,
 ) -> Option<&'a Rule> {
     let fits = |rule: &&Rule| rule.window.holds(now) && leads_on(rule, own, asked, road);
-    rules.iter().filter(fits).max_by_key(|rule| Ground::Grant(rule.grant) == ground)
+    rules.toward(asked.1).filter(fits).max_by_key(|rule| Ground::Grant(rule.grant) == ground)
 }

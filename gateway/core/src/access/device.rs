@@ -2,28 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use doorward_model::{
-    Allow, DeviceId, DeviceName, Email, GrantId, PresharedKey, PublicKey, ResourceName, ServiceAddress, Target,
-};
+use doorward_model::{DeviceId, DeviceName, Email, PresharedKey, PublicKey, ResourceName};
 
 use super::deadlines::Ends;
 use super::routes::Routes;
+use super::rules::{Rule, Rules};
 use crate::clock::{Instants, Window};
 use crate::hash::{Map, Seed};
 use crate::wireguard::bucket::Bucket;
 use crate::wireguard::peer::Peer;
 use crate::{BootTime, Now};
-
-/// One grant, resolved.
-#[derive(Debug)]
-pub(crate) struct Rule {
-    pub(crate) grant: GrantId,
-    pub(crate) resource: ResourceName,
-    pub(crate) service: Option<ServiceAddress>,
-    pub(crate) targets: Vec<Target>,
-    pub(crate) allow: Vec<Allow>,
-    pub(crate) window: Window,
-}
 
 /// What the feed said about a device.
 pub(crate) struct Leased {
@@ -37,7 +25,7 @@ pub(crate) struct Leased {
     pub(crate) window: Window,
     /// The end of the sign-in window, where one is asked for.
     pub(crate) sign_in_until: Option<Instants>,
-    pub(crate) rules: Vec<Rule>,
+    pub(crate) rules: Rules,
 }
 
 impl Leased {
@@ -53,7 +41,7 @@ impl Leased {
     /// Names the resource that has a service address, as far as this device knows of it, granted at this moment or not.
     pub(crate) fn resource_at(&self, address: IpAddr) -> Option<&ResourceName> {
         let is_there = |rule: &&Rule| rule.service.is_some_and(|service| service.is(address));
-        self.rules.iter().find(is_there).map(|rule| &rule.resource)
+        self.rules.toward(address).find(is_there).map(|rule| &rule.resource)
     }
 
     pub(crate) fn addresses(&self) -> [IpAddr; 2] {

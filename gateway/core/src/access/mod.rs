@@ -6,4 +6,5 @@ pub(crate) mod device;
 pub(crate) mod names;
 pub(crate) mod reconcile;
 pub(crate) mod routes;
+pub(crate) mod rules;
 pub(crate) mod special;

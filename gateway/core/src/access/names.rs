@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doorward_model::DnsName;
 
-use super::device::Rule;
+use super::rules::Rule;
 use crate::hash::{Map, Seed};
 use crate::{BootTime, Now};
 

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use doorward_model::{DeviceId, Lease, PublicKey, Target, TunnelNetwork};
 
 use super::deadlines::{EndMemory, Subject};
-use super::device::{DeviceTable, Leased, Rule};
+use super::device::{DeviceTable, Leased};
+use super::rules::Rule;
 use crate::clock::{Arrival, Instants, Window};
 use crate::hash::Seed;
 use crate::{Now, Share};

@@ -16,6 +16,7 @@ use crate::wireguard::bucket::Rate;
 use crate::wireguard::message::{self, COUNTER_END, INITIATION_LEN, Message, RESPONSE_LEN, Receiver, classify};
 use crate::wireguard::noise::{Noise, Opened, Proof, Tunnel};
 use crate::wireguard::peer::{Heard, Moved, Peer};
+use crate::wireguard::waiting::Waiting;
 use crate::{Handover, Now, Transmit, TunnelSink, Via};
 
 /// Handshakes answered for one device.
@@ -222,10 +223,21 @@ impl<N: Noise> Gateway<N> {
     /// Answers one initiation that waited; says whether one did.
     pub(super) fn answer_waiting(&mut self, now: Now) -> bool {
         let Some(waiting) = self.waiting.next(now.boot) else { return false };
+        self.let_in(now, &waiting);
+        true
+    }
+
+    /// Answers those whose turn it is although packets may wait.
+    pub(super) fn answer_hurried(&mut self, now: Now) {
+        while let Some(waiting) = self.waiting.next_hurried(now.boot) {
+            self.let_in(now, &waiting);
+        }
+    }
+
+    fn let_in(&mut self, now: Now, waiting: &Waiting) {
         if let Err(reason) = self.admitted(now, (waiting.from, waiting.via), &waiting.datagram) {
             self.tally.drop(reason);
         }
-        true
     }
 
     /// Asks those who waited too long for proof.
