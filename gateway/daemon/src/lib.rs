@@ -14,6 +14,8 @@ mod conntrack;
 mod enrol;
 mod error;
 mod feed_client;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host_state;
 mod http;
 mod inward;
