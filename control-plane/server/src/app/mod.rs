@@ -4,6 +4,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod audit;
+pub(crate) mod copied_key;
 pub(crate) mod devices;
 pub(crate) mod enrolment;
 pub(crate) mod gateways;
@@ -71,6 +72,8 @@ pub(crate) struct Server {
     pub(crate) terms: LeaseTerms,
     /// The zone in which each resource has its name.
     pub(crate) zone: DnsName,
+    /// Where people sign in, as the owner named it.
+    pub(crate) portal: Option<String>,
     /// What people's configs route, unless somebody asks for another choice.
     pub(crate) routes: Routes,
     /// How long a gateway goes on enforcing what it last heard.
