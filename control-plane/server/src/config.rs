@@ -1,5 +1,6 @@
 //! What the control plane is told: its own section of the file, and what the whole file decides for it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,11 @@ pub struct ServerSection {
     pub tls_certificate: Option<PathBuf>,
     /// The certificate's private key in PEM.
     pub tls_key: Option<PathBuf>,
+    /// A text file that everybody accepts who joins; absent: a short text that comes with Doorward.
+    pub policy: Option<PathBuf>,
+    /// A loopback address where the portal also answers over plain HTTP, for a browser at the end of an SSH tunnel:
+    /// `http://localhost` is the one place without a certificate where browsers take passkeys. Absent: nowhere.
+    pub local_http: Option<SocketAddr>,
     /// Where Prometheus reads metrics (plain HTTP), such as `127.0.0.1:9587`. Absent: nowhere.
     pub metrics: Option<SocketAddr>,
 }
@@ -39,7 +45,26 @@ impl Default for ServerSection {
             tls_certificate: None,
             tls_key: None,
             metrics: None,
+            policy: None,
+            local_http: None,
         }
+    }
+}
+
+/// `[mail]` of `doorward.toml`: how invitations are mailed. Without it they are shown to be copied.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailSection {
+    /// `smtps://USER:PASSWORD@HOST` or `smtp://…?tls=required`; `DOORWARD_MAIL_URL` keeps the password out of the file.
+    pub url: Option<String>,
+    /// Who it is from, such as `Doorward <door@shop.example>`.
+    pub from: Option<String>,
+}
+
+impl fmt::Debug for MailSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("MailSection").field("from", &self.from).finish_non_exhaustive()
     }
 }
 
@@ -48,6 +73,8 @@ impl Default for ServerSection {
 pub struct ControlPlaneConfig {
     /// Its own section.
     pub server: ServerSection,
+    /// How invitations are mailed.
+    pub mail: MailSection,
     /// The tunnel's network, the same as the gateways'.
     pub network: TunnelNetwork,
     /// The zone in which each resource has its name.

@@ -11,9 +11,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
+use crate::app::accounts::Accounts;
 use crate::app::{App, Server};
 use crate::clock::Clock;
 use crate::feed::Hub;
+use crate::http::Visits;
 use crate::net::{
     FeedAuthority, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, create_data_dir, feed_tls, serve,
 };
@@ -148,6 +150,8 @@ async fn open(
         authority_ttl: config.authority_ttl,
         feed_authority,
         remote_feed: config.server.feed_listen.is_some(),
+        accounts: Accounts::open(config)?,
+        visits: Visits::default(),
         workers: TaskTracker::new(),
         store,
     }))

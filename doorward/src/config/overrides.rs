@@ -8,8 +8,9 @@ use toml::{Table, Value};
 use super::{ConfigError, DoorwardToml, syntax};
 
 /// Sections and the variables' beginnings.
-const SECTIONS: [(&str, &str); 5] = [
+const SECTIONS: [(&str, &str); 6] = [
     ("server", "DOORWARD_SERVER_"),
+    ("mail", "DOORWARD_MAIL_"),
     ("gateway", "DOORWARD_GATEWAY_"),
     ("network", "DOORWARD_NETWORK_"),
     ("authority", "DOORWARD_AUTHORITY_"),

@@ -177,6 +177,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
             database: database.to_owned(),
             ..ServerSection::default()
         },
+        mail: doorward_control_plane::MailSection::default(),
         network: settings.network,
         zone: settings.zone.parse().unwrap(),
         routes: settings.routes,

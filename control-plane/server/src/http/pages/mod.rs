@@ -4,6 +4,7 @@
 //! and no page loads anything from elsewhere. A handler that needs to know who calls takes [`Caller`](crate::app::Caller),
 //! which refuses those who did not sign in; one without it is open to anybody.
 
+mod account;
 mod assets;
 mod console;
 #[expect(unreachable_pub, reason = "`askama::filter_fn` makes public methods")]
@@ -16,6 +17,7 @@ use axum::middleware;
 use axum::response::Redirect;
 use axum::routing::get;
 
+pub(crate) use self::account::ceremonies;
 pub(crate) use self::page::{Notice, Page, Shown, show};
 use crate::app::{App, Refusal};
 
@@ -24,6 +26,7 @@ pub(crate) fn routes(app: &App) -> Router<App> {
     Router::new()
         .route("/", get(|| async { Redirect::to("/admin") }))
         .merge(console::routes())
+        .merge(account::routes())
         .fallback(no_page)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))
