@@ -2,26 +2,27 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use utoipa::openapi::OpenApi;
 
 use crate::app::{App, Refusal};
 use crate::feed;
-use crate::http::{LimitedRouter as _, api, authenticate, no_route};
+use crate::http::{LimitedRouter as _, api, authenticate, no_route, pages};
 
-/// The API, for the admin socket and for HTTPS.
-pub(crate) fn api_router(app: &App) -> Router {
+/// The API and the pages, for the admin socket and for HTTPS.
+pub(crate) fn web_router(app: &App) -> Router {
     let (routes, description) = api::routes().split_for_parts();
     let open = Router::new()
         .route("/healthz", get(|| async { StatusCode::NO_CONTENT }))
         .route("/readyz", get(ready))
         .route("/api/openapi.json", get(move || described(description.clone())));
     routes
-        .fallback(no_route)
+        .route("/api/{*unknown}", any(no_route))
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
+        .merge(pages::routes(app))
         .with_state(app.clone())
         .limited()
 }

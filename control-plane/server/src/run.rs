@@ -17,7 +17,7 @@ use crate::feed::Hub;
 use crate::net::{
     FeedAuthority, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, create_data_dir, feed_tls, serve,
 };
-use crate::router::{api_router, feed_router};
+use crate::router::{feed_router, web_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
 
 /// Shortest `authority_ttl`: below it, ordinary scheduling delays would pause traffic.
@@ -55,7 +55,7 @@ pub(crate) async fn run(
         certificate_sha256: certificate.sha256,
     };
     tracing::info!(listen = %answers.https, certificate.sha256 = %answers.certificate_sha256, "the API answers over HTTPS");
-    let (api, socket_feed) = (api_router(&app), feed_router(&app, false));
+    let (api, socket_feed) = (web_router(&app), feed_router(&app, false));
     let servers = TaskTracker::new();
     servers.spawn(serve(admin, api.clone(), shutdown.clone()));
     servers.spawn(serve(feed_socket, socket_feed, shutdown.clone()));
@@ -143,6 +143,7 @@ async fn open(
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         zone: config.zone.clone(),
+        portal: config.server.url.clone(),
         routes: config.routes,
         authority_ttl: config.authority_ttl,
         feed_authority,

@@ -11,7 +11,9 @@
 //! the schema; the checks before it exist for their sentences.
 
 mod alerts;
+mod attempts;
 mod audit;
+mod credentials;
 mod db;
 mod devices;
 mod error;
@@ -24,11 +26,13 @@ mod outbox;
 mod people;
 mod receipts;
 mod resources;
+mod sessions;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 mod tokens;
 mod tx;
 
+pub use attempts::{Ceremony, NewCeremony};
 pub use error::StoreError;
 pub use open::Store;
 pub use outbox::Changes;

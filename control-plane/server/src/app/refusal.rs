@@ -83,7 +83,10 @@ impl From<StoreError> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (code, message) = self.into_parts();
-        (code.status(), Json(ErrorBody { error: ErrorDetail { code, message } })).into_response()
+        let (code, message) = self.clone().into_parts();
+        let mut response = (code.status(), Json(ErrorBody { error: ErrorDetail { code, message } })).into_response();
+        // Around pages it is rendered once more, as a page.
+        response.extensions_mut().insert(self);
+        response
     }
 }

@@ -11,19 +11,12 @@ use crate::net::Peer;
 
 /// Lets a request through with its caller, or answers 401.
 pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let actor = match request.extensions().get::<Peer>() {
-        Some(Peer::Admin { uid, name }) => Ok(Actor::LocalAdmin { uid: *uid, name: name.clone() }),
-        Some(Peer::Https { source }) => {
-            let source = *source;
-            let actor = by_token(&app, request.headers()).await;
-            if matches!(actor, Err(Refusal::Unauthenticated(_))) {
-                tracing::info!(%source, "a request without a valid token was turned away");
-            }
-            actor
-        }
-        // The feed's peers have no business here, and neither has a connection of which nothing is known.
-        Some(Peer::FeedSocket | Peer::FeedTls { .. }) | None => Err(unauthenticated()),
-    };
+    let actor = actor_of(&app, request.extensions().get::<Peer>(), request.headers()).await;
+    if let (Err(Refusal::Unauthenticated(_)), Some(Peer::Https { source })) =
+        (&actor, request.extensions().get::<Peer>())
+    {
+        tracing::info!(%source, "a request without a valid token was turned away");
+    }
     match actor {
         Ok(actor) => {
             request.extensions_mut().insert(Caller(actor));
@@ -34,6 +27,16 @@ pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, n
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
         }
+    }
+}
+
+/// Finds who calls, for the API and for pages alike.
+pub(crate) async fn actor_of(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Result<Actor, Refusal> {
+    match peer {
+        Some(Peer::Admin { uid, name }) => Ok(Actor::LocalAdmin { uid: *uid, name: name.clone() }),
+        Some(Peer::Https { .. }) => by_token(app, headers).await,
+        // The feed's peers have no business here, and neither has a connection of which nothing is known.
+        Some(Peer::FeedSocket | Peer::FeedTls { .. }) | None => Err(unauthenticated()),
     }
 }
 

@@ -35,15 +35,17 @@ pub(crate) trait LimitedRouter {
 impl LimitedRouter for Router {
     fn limited(self) -> Router {
         let fixed = |name, value| SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value));
+        // Pages and their assets say more precisely what holds for them.
+        let usual = |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
         // One at a time, the innermost first: a router erases the type after each, where a stack of twelve takes the
         // compiler minutes.
         self.layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
             .layer(axum::middleware::from_fn(answer_in_time))
             .layer(CatchPanicLayer::custom(caught))
-            .layer(fixed(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
-            .layer(fixed(header::CACHE_CONTROL, "no-store"))
-            .layer(fixed(header::REFERRER_POLICY, "no-referrer"))
+            .layer(usual(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"))
+            .layer(usual(header::CACHE_CONTROL, "no-store"))
+            .layer(usual(header::REFERRER_POLICY, "no-referrer"))
             .layer(fixed(header::X_FRAME_OPTIONS, "DENY"))
             .layer(fixed(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
             .layer(PropagateRequestIdLayer::new(REQUEST_ID))

@@ -1,10 +1,11 @@
-//! HTTP: the routes of the API in `api`, and what every route has in common: bodies and queries that name what is wrong
+//! HTTP: the routes of the API in `api`, the pages in `pages`, and what every route has in common: bodies and queries that name what is wrong
 //! with them, credentials, headers, limits.
 
 pub(crate) mod api;
 mod auth;
 mod extract;
 mod layers;
+pub(crate) mod pages;
 
 pub(crate) use auth::authenticate;
 pub(crate) use extract::{ApiJson, ApiPath, ApiQuery};

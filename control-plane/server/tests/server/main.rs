@@ -13,4 +13,6 @@ mod gateway;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod world;
