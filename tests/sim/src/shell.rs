@@ -135,7 +135,8 @@ impl Shell {
             Command::Snapshot(_)
             | Command::OwnAddresses(_)
             | Command::Resolved { .. }
-            | Command::ResolverListens(_) => false,
+            | Command::ResolverListens(_)
+            | Command::PortalListens { .. } => false,
         }
     }
 
@@ -169,7 +170,11 @@ impl Shell {
                 }
                 self.resolved = Some(command.clone());
             }
-            Command::Snapshot(_) | Command::Heartbeat(_) | Command::OwnAddresses(_) | Command::ResolverListens(_) => {}
+            Command::Snapshot(_)
+            | Command::Heartbeat(_)
+            | Command::OwnAddresses(_)
+            | Command::ResolverListens(_)
+            | Command::PortalListens { .. } => {}
         }
     }
 }

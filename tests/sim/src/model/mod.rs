@@ -109,8 +109,8 @@ impl Model {
             }
             Command::OwnAddresses(own) => self.own.clone_from(own),
             Command::Resolved { name, addresses } => self.names.resolved(now, name, addresses, &self.leases.held),
-            // Schedules have no resolver.
-            Command::ResolverListens(_) => {}
+            // Schedules have no resolver and no portal.
+            Command::ResolverListens(_) | Command::PortalListens { .. } => {}
         }
         self.names.settle(&self.leases.held);
         self.settle(now, &changed);
