@@ -28,6 +28,13 @@ pub enum Command {
     },
     /// Whether a resolver listens on port 53 of the gateway's tunnel addresses. Devices reach it while that is so.
     ResolverListens(bool),
+    /// What of the portal listens on the gateway's tunnel addresses. Devices with a lease reach it, in quarantine too.
+    PortalListens {
+        /// The portal's TCP port, where the control plane is on this machine.
+        port: Option<u16>,
+        /// Whether a page on port 80 tells who is in quarantine so; plain HTTP to a resource is led there then.
+        landing: bool,
+    },
 }
 
 /// How the shell's resolver names a resource.

@@ -14,7 +14,7 @@ use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicK
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
-use crate::access::decision::{Ground, Standing, Surroundings};
+use crate::access::decision::{Ground, Offers, Standing, Surroundings};
 use crate::access::device::DeviceTable;
 use crate::access::names::Names;
 use crate::authority::{Authority, Edge};
@@ -57,8 +57,7 @@ pub struct Gateway<N: Noise = Boringtun> {
     exempt: Set<DeviceId>,
     own: Set<IpAddr>,
     names: Names,
-    /// A resolver listens on the tunnel addresses.
-    resolver: bool,
+    offers: Offers,
     share: Share,
     /// Who has a key that another core owns; kept by core 0, where initiations arrive.
     keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
@@ -111,7 +110,7 @@ impl<N: Noise> Gateway<N> {
             exempt: seed.set(),
             own: seed.set(),
             names: Names::new(&seed),
-            resolver: false,
+            offers: Offers::default(),
             share: Share::WHOLE,
             keys_elsewhere: seed.map(),
             devices: DeviceTable::new(&seed),
@@ -176,7 +175,12 @@ impl<N: Noise> Gateway<N> {
             Command::Heartbeat(heartbeat) => self.heartbeat(now, &heartbeat),
             Command::OwnAddresses(addresses) => self.own_addresses(now, addresses),
             Command::Resolved { name, addresses } => self.names.resolved(&name, addresses, now),
-            Command::ResolverListens(listens) => self.resolver_listens(now, listens),
+            Command::ResolverListens(listens) => {
+                self.offer(now, Offers { resolver: listens, ..self.offers });
+            }
+            Command::PortalListens { port, landing } => {
+                self.offer(now, Offers { portal: port, landing, ..self.offers });
+            }
         }
         if let Some(names) = self.names.wanted() {
             self.outbox.event(Event::NamesWanted(names));
@@ -370,7 +374,7 @@ impl<N: Noise> Gateway<N> {
 
     /// Where the machine is at this moment.
     fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { network: &self.network, own: &self.own, names: &self.names, resolver: self.resolver }
+        Surroundings { network: &self.network, own: &self.own, names: &self.names, offers: self.offers }
     }
 
     /// What holds for every device at this moment.

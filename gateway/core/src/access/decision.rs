@@ -15,6 +15,8 @@ use crate::hash::Set;
 
 /// The port of the resolver (RFC 1035 section 4.2).
 const RESOLVER_PORT: u16 = 53;
+/// The port of plain HTTP, where who is in quarantine lands on a page that says so.
+const HTTP_PORT: u16 = 80;
 
 /// What holds for every device.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +29,7 @@ pub(crate) struct Standing {
 /// Says whether a device may send or get anything at this moment.
 ///
 /// # Errors
-/// Why not. [`DenyReason::Quarantine`] leaves it the resolver.
+/// Why not. [`DenyReason::Quarantine`] leaves it what the gateway itself offers.
 pub(crate) fn may_pass<T>(device: &Device<T>, standing: Standing, now: Now) -> Result<(), DenyReason> {
     if !standing.authority {
         return Err(DenyReason::AuthorityLost);
@@ -55,6 +57,34 @@ pub(crate) enum Ground {
     Grant(GrantId),
     /// The resolver is there for every device with a lease.
     Resolver,
+    /// So are the portal, and the page that stands in for resources during quarantine.
+    Portal,
+}
+
+impl Ground {
+    /// Says whether quarantine leaves it: what the gateway itself offers, for as long as the device has a lease.
+    pub(crate) fn outlasts_sign_in(self) -> bool {
+        matches!(self, Self::Resolver | Self::Portal)
+    }
+
+    /// Returns the grant, where it is one.
+    pub(crate) fn grant(self) -> Option<GrantId> {
+        match self {
+            Self::Grant(grant) => Some(grant),
+            Self::Resolver | Self::Portal => None,
+        }
+    }
+}
+
+/// What listens on the gateway's own tunnel addresses for devices.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Offers {
+    /// The resolver, on port 53.
+    pub(crate) resolver: bool,
+    /// The portal, where the control plane is on this machine.
+    pub(crate) portal: Option<u16>,
+    /// The page for who is in quarantine, on port 80.
+    pub(crate) landing: bool,
 }
 
 /// How a packet gets from where the device sends it to where the resource is.
@@ -92,8 +122,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) network: &'a TunnelNetwork,
     pub(crate) own: &'a Set<IpAddr>,
     pub(crate) names: &'a Names,
-    /// The resolver listens.
-    pub(crate) resolver: bool,
+    pub(crate) offers: Offers,
 }
 
 impl Surroundings<'_> {
@@ -104,13 +133,35 @@ impl Surroundings<'_> {
         }
     }
 
-    /// Says whether the resolver is asked for: the one thing of the gateway itself that devices reach.
-    pub(crate) fn is_resolver(&self, (protocol, destination, port): Asked) -> bool {
-        let is_gateway = match destination {
-            IpAddr::V4(v4) => v4 == self.network.gateway_v4(),
-            IpAddr::V6(v6) => v6 == self.network.gateway_v6(),
-        };
-        self.resolver && is_gateway && protocol != Protocol::Icmp && port == RESOLVER_PORT
+    /// The gateway's own tunnel address of a family.
+    fn gateway(&self, is_ipv4: bool) -> IpAddr {
+        if is_ipv4 { self.network.gateway_v4().into() } else { self.network.gateway_v6().into() }
+    }
+
+    /// Says whether the resolver or the portal is asked for: all of the gateway itself that devices reach.
+    fn own_offer(&self, (protocol, destination, port): Asked) -> Option<Ground> {
+        if destination != self.gateway(destination.is_ipv4()) {
+            return None;
+        }
+        match protocol {
+            Protocol::Tcp | Protocol::Udp if port == RESOLVER_PORT && self.offers.resolver => Some(Ground::Resolver),
+            Protocol::Tcp if self.offers.portal == Some(port) => Some(Ground::Portal),
+            Protocol::Tcp | Protocol::Udp | Protocol::Icmp => None,
+        }
+    }
+
+    /// Says where plain HTTP goes while the device is in quarantine: to the gateway's page, whether it asks for the gateway
+    /// itself or for what its rules lead to.
+    fn landing<T>(&self, device: &Device<T>, (protocol, destination, port): Asked, now: Now) -> Option<Road> {
+        if !self.offers.landing || protocol != Protocol::Tcp || port != HTTP_PORT {
+            return None;
+        }
+        let gateway = self.gateway(destination.is_ipv4());
+        if destination == gateway {
+            return Some(Road::Direct);
+        }
+        let is_resource = device.leased.rules.toward(destination).any(|rule| rule.window.holds(now));
+        is_resource.then_some(Road::Host(gateway))
     }
 
     /// Finds the target of the service address's family that a rule leads to: the first that is one address, or that is
@@ -142,6 +193,24 @@ impl Surroundings<'_> {
     }
 }
 
+/// Decides on a packet that begins something while the device is in quarantine.
+///
+/// # Errors
+/// [`DenyReason::Quarantine`], where it is not for what the gateway itself offers.
+pub(crate) fn open_in_quarantine<T>(
+    device: &Device<T>,
+    surroundings: Surroundings<'_>,
+    asked: Asked,
+    now: Now,
+) -> Result<Opening, DenyReason> {
+    let window = device.leased.window;
+    if let Some(ground) = surroundings.own_offer(asked) {
+        return Ok(Opening { ground, window, road: Road::Direct });
+    }
+    let road = surroundings.landing(device, asked, now).ok_or(DenyReason::Quarantine)?;
+    Ok(Opening { ground: Ground::Portal, window, road })
+}
+
 /// Decides on a packet that begins something.
 ///
 /// # Errors
@@ -153,8 +222,8 @@ pub(crate) fn open<T>(
     now: Now,
 ) -> Result<Opening, DenyReason> {
     let (_, destination, _) = asked;
-    if surroundings.is_resolver(asked) {
-        return Ok(Opening { ground: Ground::Resolver, window: device.leased.window, road: Road::Direct });
+    if let Some(ground) = surroundings.own_offer(asked) {
+        return Ok(Opening { ground, window: device.leased.window, road: Road::Direct });
     }
     if surroundings.is_in_tunnel(destination) {
         return open_service(device, surroundings, asked, now);

@@ -255,10 +255,7 @@ impl Flow {
         FlowStatus {
             tuple: self.network_tuple(),
             device,
-            grant: match self.ground {
-                Ground::Grant(grant) => Some(grant),
-                Ground::Resolver => None,
-            },
+            grant: self.ground.grant(),
             resource,
             packets_up: self.up.packets,
             bytes_up: self.up.bytes,

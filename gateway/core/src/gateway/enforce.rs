@@ -120,7 +120,7 @@ impl<N: Noise> Gateway<N> {
             for place in flows.of_device(at) {
                 let Some(flow) = flows.get_mut(place) else { continue };
                 let asked = flow.asked();
-                if !own.contains(&flow.road.target().unwrap_or(asked.1)) || flow.ground == Ground::Resolver {
+                if !own.contains(&flow.road.target().unwrap_or(asked.1)) || flow.ground.outlasts_sign_in() {
                     continue;
                 }
                 // The rule that opened it may have been a prefix, which does not cover the machine's own addresses.
@@ -215,8 +215,11 @@ impl<N: Noise> Gateway<N> {
         for place in self.flows.of_device(at) {
             let Some(flow) = self.flows.get_mut(place) else { continue };
             let kept = match flow.ground {
-                // Quarantine leaves it.
-                Ground::Resolver => next.window.holds(now).then_some((flow.ground, next.window)),
+                // Quarantine leaves them; the page in a resource's place goes when the resource is there again.
+                Ground::Resolver | Ground::Portal => {
+                    let in_place = flow.road.target().is_some() && stands;
+                    (next.window.holds(now) && !in_place).then_some((flow.ground, next.window))
+                }
                 Ground::Grant(_) => {
                     let on = (flow.asked(), &flow.road);
                     let rule = decision::rule_to_keep(&next.rules, flow.ground, &self.own, on, now);

@@ -38,7 +38,7 @@ impl<N: Noise> Gateway<N> {
         if !over && !signed_out {
             self.hand_over_flows(now, at);
         }
-        let ends_now = |flow: &Flow| over || (signed_out && flow.ground != Ground::Resolver) || !flow.window.holds(now);
+        let ends_now = |flow: &Flow| over || (signed_out && !flow.ground.outlasts_sign_in()) || !flow.window.holds(now);
         let ends: Vec<u32> =
             self.flows.of_device(at).into_iter().filter(|place| self.flows.get(*place).is_some_and(ends_now)).collect();
         let lost = self.resources_of(at, &ends);

@@ -148,23 +148,38 @@ impl<N: Noise> Gateway<N> {
             return Err(DenyReason::SpoofedSource);
         }
         let asked = asked(packet);
-        match decision::may_pass(device, self.standing(now), now) {
-            Err(DenyReason::Quarantine) if asked.is_some_and(|asked| self.surroundings().is_resolver(asked)) => {}
-            standing => standing?,
-        }
+        let quarantined = match decision::may_pass(device, self.standing(now), now) {
+            Err(DenyReason::Quarantine) => true,
+            standing => {
+                standing?;
+                false
+            }
+        };
+        // During quarantine a packet belongs to what the gateway offers, or goes nowhere. Flows to resources are cut by a
+        // timer, which may be late.
+        let missing = if quarantined { DenyReason::Quarantine } else { DenyReason::NoFlow };
         if let Body::Error(quoted) = &packet.body {
             // About a packet that went to this device, to the one who sent it.
             let fits = quoted.destination == packet.source && quoted.source == packet.destination;
-            let key = FlowKey::of_quoted(quoted, Direction::FromDevice).filter(|_| fits).ok_or(DenyReason::NoFlow)?;
-            let flow = self.live_flow(now, at, &key, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
-            return Ok(self.flows.get(flow).and_then(|flow| flow.road.target()));
+            let key = FlowKey::of_quoted(quoted, Direction::FromDevice).filter(|_| fits).ok_or(missing)?;
+            let flow = self.live_flow(now, at, &key, Direction::FromDevice).and_then(|place| self.flows.get(place));
+            let flow = flow.filter(|flow| !quarantined || flow.ground.outlasts_sign_in()).ok_or(missing)?;
+            return Ok(flow.road.target());
         }
-        let key = FlowKey::of(packet, Direction::FromDevice).ok_or(DenyReason::NoFlow)?;
+        let key = FlowKey::of(packet, Direction::FromDevice).ok_or(missing)?;
         let flow = match self.live_flow(now, at, &key, Direction::FromDevice) {
+            Some(flow) if quarantined && !self.flows.get(flow).is_some_and(|flow| flow.ground.outlasts_sign_in()) => {
+                return Err(missing);
+            }
             Some(flow) => flow,
             None => {
-                let asked = asked.ok_or(DenyReason::NoFlow)?;
-                let opening = decision::open(device, self.surroundings(), asked, now)?;
+                let asked = asked.ok_or(missing)?;
+                let surroundings = self.surroundings();
+                let opening = if quarantined {
+                    decision::open_in_quarantine(device, surroundings, asked, now)?
+                } else {
+                    decision::open(device, surroundings, asked, now)?
+                };
                 if self.flows.is_taken(&key, &opening.road, now) {
                     return Err(DenyReason::FlowClash);
                 }
@@ -301,7 +316,7 @@ impl<N: Noise> Gateway<N> {
         if let Some(peer) = self.devices.get_mut(at).and_then(|device| device.peer.as_deref_mut()) {
             peer.count_received(datagram.len());
             peer.count_sent(reply.len());
-            peer.note_session(receiver, now, false);
+            peer.note_session(receiver, now, true);
         }
         self.enliven(at, now);
         self.tally.sums.handshakes_answered = self.tally.sums.handshakes_answered.wrapping_add(1);
@@ -402,7 +417,7 @@ impl<N: Noise> Gateway<N> {
         let was_active = peer.is_active(now);
         peer.count_received(datagram.len());
         peer.count_sent(keepalive.len());
-        peer.note_session(receiver, now, true);
+        peer.note_session(receiver, now, false);
         let transmit = Transmit { to, via, datagram: keepalive.to_vec() };
         self.outbox.transmit(transmit, Urgency::Ordinary, &mut self.tally);
         self.enliven(at, now);

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use doorward_model::{ResourceName, ServiceAddress};
 
 use super::Gateway;
-use crate::access::decision::{self, Ground};
+use crate::access::decision::{self, Ground, Offers};
 use crate::access::special;
 use crate::flow::Flow;
 use crate::wireguard::noise::Noise;
@@ -44,13 +44,20 @@ impl<N: Noise> Gateway<N> {
         Some(is_inside)
     }
 
-    pub(super) fn resolver_listens(&mut self, now: Now, listens: bool) {
-        self.resolver = listens;
-        if listens {
+    /// Notes what listens on the tunnel addresses, and ends what goes to what does not any more.
+    pub(super) fn offer(&mut self, now: Now, offers: Offers) {
+        let before = std::mem::replace(&mut self.offers, offers);
+        let resolver_gone = before.resolver && !offers.resolver;
+        let portal_gone = before.portal != offers.portal || (before.landing && !offers.landing);
+        if !resolver_gone && !portal_gone {
             return;
         }
         let mut flush = Vec::new();
-        let is_question = |flow: &Flow| flow.ground == Ground::Resolver;
+        let is_question = |flow: &Flow| match flow.ground {
+            Ground::Resolver => resolver_gone,
+            Ground::Portal => portal_gone,
+            Ground::Grant(_) => false,
+        };
         for at in self.devices.places() {
             let ends: Vec<u32> = self.flows.of_device(at);
             let ends: Vec<u32> =

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::Gateway;
-use crate::access::decision::{self, Ground};
+use crate::access::decision;
 use crate::batch::Offload;
 use crate::batch::split::Split;
 use crate::clock::Window;
@@ -102,7 +102,7 @@ impl<N: Noise> Gateway<N> {
         let at = self.devices.by_address(packet.destination).ok_or(DenyReason::NoDevice)?;
         let device = self.devices.get(at).ok_or(DenyReason::NoDevice)?;
         let standing = decision::may_pass(device, self.standing(now), now);
-        // Quarantine leaves the resolver; whether this is its answer, the flow says.
+        // Quarantine leaves what the gateway offers; whether this is an answer of that, the flow says.
         if let Err(reason) = standing
             && reason != DenyReason::Quarantine
         {
@@ -120,7 +120,7 @@ impl<N: Noise> Gateway<N> {
         };
         let place = key.and_then(|key| self.live_flow(now, at, &key, Direction::ToDevice)).ok_or(otherwise)?;
         let flow = self.flows.get(place).ok_or(otherwise)?;
-        if flow.ground != Ground::Resolver {
+        if !flow.ground.outlasts_sign_in() {
             standing?;
         }
         let admitted = Admitted { device: at, window: flow.window, service: flow.service() };

@@ -27,14 +27,28 @@ const QUEUE_AGE_MAX: Duration = Duration::from_secs(5);
 const SESSIONS: usize = 8;
 /// Endpoints remembered to see two of them take turns.
 const MOVES: usize = 4;
+/// How late a datagram of an older session may come after the device began to use the next one. A device that made a
+/// session sends on no older one; what was on its way is here within seconds.
+const OVERTAKEN_AFTER: Duration = Duration::from_secs(5);
 
 /// A session, by the receiver index that this gateway gave out for it.
 #[derive(Debug, Clone, Copy)]
 struct Session {
     receiver: u32,
     established: BootTime,
-    /// The other side has shown that it has the keys.
-    confirmed: bool,
+    /// When the other side showed that it has the keys.
+    confirmed: Option<BootTime>,
+    /// The device began the handshake.
+    by_device: bool,
+}
+
+/// A change of the address that a device is heard from.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    to: IpAddr,
+    at: BootTime,
+    /// The session on which it was heard there.
+    receiver: u32,
 }
 
 /// A packet that waits for a session.
@@ -53,7 +67,8 @@ pub(crate) enum Moved {
     No,
     /// To another address.
     Yes,
-    /// Back and forth between two addresses: the key is used in two places.
+    /// Two who have the key take turns: one went back to a session that the other had superseded, or two addresses
+    /// alternate that share no session.
     TookTurns,
 }
 
@@ -74,7 +89,7 @@ pub(crate) struct Peer<T> {
     /// The receiver index of the session that boringtun seals with.
     current: u32,
     endpoint: Option<(SocketAddr, Via)>,
-    moves: [Option<(IpAddr, BootTime)>; MOVES],
+    moves: [Option<Move>; MOVES],
     queue: VecDeque<Queued>,
     queue_bytes: usize,
     /// When an initiation of ours was first sent, until it is answered.
@@ -136,13 +151,14 @@ impl<T: Tunnel> Peer<T> {
         self.tx_bytes = self.tx_bytes.wrapping_add(u64::try_from(len).unwrap_or(0));
     }
 
-    /// Notes a session that a handshake made; `confirmed` when the gateway was its initiator.
-    pub(crate) fn note_session(&mut self, receiver: Receiver, now: Now, confirmed: bool) {
-        let session = Session { receiver: receiver.0, established: now.boot, confirmed };
+    /// Notes a session that a handshake made. One that the gateway began is confirmed by the response.
+    pub(crate) fn note_session(&mut self, receiver: Receiver, now: Now, by_device: bool) {
+        let confirmed = (!by_device).then_some(now.boot);
+        let session = Session { receiver: receiver.0, established: now.boot, confirmed, by_device };
         if let Some(place) = self.sessions.get_mut(place(receiver.0)) {
             *place = Some(session);
         }
-        if confirmed {
+        if !by_device {
             self.initiating_since = None;
             self.last_handshake = Some(now.wall);
             self.move_current(receiver.0);
@@ -157,7 +173,7 @@ impl<T: Tunnel> Peer<T> {
     /// Says whether a confirmed session is young enough to send on.
     pub(crate) fn may_send(&self, now: Now) -> bool {
         self.session(self.current)
-            .is_some_and(|session| session.confirmed && now.boot.since(session.established) < REJECT_AFTER)
+            .is_some_and(|session| session.confirmed.is_some() && now.boot.since(session.established) < REJECT_AFTER)
     }
 
     /// Says whether a confirmed session younger than 180 s exists.
@@ -165,7 +181,7 @@ impl<T: Tunnel> Peer<T> {
         self.sessions
             .iter()
             .flatten()
-            .any(|session| session.confirmed && now.boot.since(session.established) < REJECT_AFTER)
+            .any(|session| session.confirmed.is_some() && now.boot.since(session.established) < REJECT_AFTER)
     }
 
     /// Says whether the tunnel's timers have anything to do.
@@ -179,36 +195,52 @@ impl<T: Tunnel> Peer<T> {
         // The next packet of a session from where the last one came: nothing to note.
         if receiver.0 == self.current
             && self.endpoint == Some((from, via))
-            && self.session(receiver.0).is_some_and(|session| session.confirmed)
+            && self.session(receiver.0).is_some_and(|session| session.confirmed.is_some())
         {
             return Heard { moved: Moved::No, connected: false };
         }
         let was_active = self.is_active(now);
         let mut connected = false;
         if let Some(session) = self.sessions.get_mut(place(receiver.0)).and_then(Option::as_mut)
-            && !session.confirmed
+            && session.confirmed.is_none()
         {
-            session.confirmed = true;
+            session.confirmed = Some(now.boot);
             connected = !was_active;
             self.last_handshake = Some(now.wall);
         }
         self.move_current(receiver.0);
-        let moved = self.move_endpoint(from, via, now);
-        Heard { moved, connected }
+        let is_overtaken = self.is_overtaken(receiver.0, now);
+        let moved = self.move_endpoint(receiver.0, (from, via), now);
+        Heard { moved: if is_overtaken { Moved::TookTurns } else { moved }, connected }
     }
 
-    fn move_endpoint(&mut self, from: SocketAddr, via: Via, now: Now) -> Moved {
+    /// Says whether a session is used although its device has made and used a later one for a while: then somebody else
+    /// has the key. Where the gateway began the later one, the device may not know of it yet.
+    fn is_overtaken(&self, receiver: u32, now: Now) -> bool {
+        let Some(used) = self.session(receiver) else { return false };
+        self.session(self.current).is_some_and(|current| {
+            current.by_device
+                && current.established > used.established
+                && current.confirmed.is_some_and(|at| now.boot.since(at) >= OVERTAKEN_AFTER)
+        })
+    }
+
+    fn move_endpoint(&mut self, receiver: u32, (from, via): (SocketAddr, Via), now: Now) -> Moved {
         let before = self.endpoint.replace((from, via));
         if before.is_some_and(|(old, _)| old.ip() == from.ip()) {
             return Moved::No;
         }
         self.moves.rotate_left(1);
         if let Some(last) = self.moves.last_mut() {
-            *last = Some((from.ip(), now.boot));
+            *last = Some(Move { to: from.ip(), at: now.boot, receiver });
         }
-        if let [Some((a, at)), Some((b, _)), Some((c, _)), Some((d, _))] = self.moves
-            && (a, b) == (c, d)
-            && now.boot.since(at) < REJECT_AFTER
+        if let [Some(a), Some(b), Some(c), Some(d)] = self.moves
+            && (a.to, b.to) == (c.to, d.to)
+            && now.boot.since(a.at) < REJECT_AFTER
+            // Who takes a session along is one and the same: a phone between two networks.
+            && a.receiver != b.receiver
+            && b.receiver != c.receiver
+            && c.receiver != d.receiver
         {
             return Moved::TookTurns;
         }

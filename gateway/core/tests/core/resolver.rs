@@ -4,7 +4,7 @@ use doorward_gateway_core::{Command, DenyReason, ResourceAsked};
 use doorward_model::{Change, Lockdown, Timestamp};
 
 use crate::harness::{Client, DB, World, v4, v6};
-use crate::packets::{ACK, SYN, echo, ip, tcp, udp};
+use crate::packets::{ACK, SYN, echo, ip, tcp, udp, whole};
 use crate::services::{service, service_rule};
 
 const GATEWAY: [&str; 2] = ["100.80.0.1", "fd64:6f6f:7277::1"];
@@ -158,4 +158,77 @@ fn an_answer_of_others_that_leads_inside_is_known_as_such() {
     assert!(inside("::ffff:10.0.0.1"), "in disguise");
     assert!(!inside("192.0.2.8") && !inside("2001:db8::1"));
     assert_eq!(world.gateway.is_inside(world.now(), ip("100.80.0.77"), ip("192.0.2.8")), None, "no device");
+}
+
+/// In quarantine, with everything that the gateway offers.
+fn quarantined() -> (World, Client) {
+    let (mut world, [mut client]) = World::connected();
+    world.command(Command::ResolverListens(true));
+    world.command(Command::PortalListens { port: Some(8_443), landing: true });
+    world.leases[0].rules.push(service_rule(3, &[DB], &["tcp/5432"]));
+    world.leases[0].sign_in_until = Some(Timestamp::MIN);
+    world.snapshot();
+    assert!(!world.reaches_db(&mut client));
+    (world, client)
+}
+
+#[test]
+fn quarantine_leaves_the_portal_and_leads_plain_http_to_the_page_that_says_so() {
+    let (mut world, mut client) = quarantined();
+    let port = v4(1);
+    let syn = |to: (&str, u16), from: u16| whole(tcp((&port, from), to, SYN, (7, 0), b""));
+    let answer = |from: (&str, u16), to: u16| whole(tcp(from, (&port, to), SYN | ACK, (9, 8), b""));
+
+    let portal = syn((GATEWAY[0], 8_443), 4_000);
+    assert_eq!(world.up(&mut client, &portal), [portal]);
+    let answered = answer((GATEWAY[0], 8_443), 4_000);
+    assert_eq!(world.down(&mut client, &answered), [answered]);
+
+    // A resource's service address and its target: the page stands in, and answers from where it was asked.
+    let service = service(3).v4.to_string();
+    for (asked, from) in [(service.as_str(), 4_001), (DB, 4_002)] {
+        assert_eq!(world.up(&mut client, &syn((asked, 80), from)), [syn((GATEWAY[0], 80), from)], "{asked}");
+        assert_eq!(world.down(&mut client, &answer((GATEWAY[0], 80), from)), [answer((asked, 80), from)], "{asked}");
+    }
+    let denied = world.denied(DenyReason::Quarantine);
+    for other in [("8.8.8.8", 80), (service.as_str(), 443), (GATEWAY[0], 22), ("100.80.0.9", 80)] {
+        assert!(world.up(&mut client, &syn(other, 4_003)).is_empty(), "{other:?}");
+    }
+    assert_eq!(world.denied(DenyReason::Quarantine), denied + 4);
+}
+
+#[test]
+fn a_sign_in_takes_the_page_away_and_gives_the_resource_back() {
+    let (mut world, mut client) = quarantined();
+    let page = whole(tcp((&v4(1), 4_000), (DB, 80), SYN, (7, 0), b""));
+    assert_eq!(world.up(&mut client, &page).len(), 1);
+    assert_eq!(world.gateway.flows().count(), 1);
+    world.leases[0].sign_in_until = Some(world.wall_in(60));
+    world.snapshot();
+    assert_eq!(world.gateway.flows().count(), 0, "the page's connection ended");
+    assert!(world.reaches_db(&mut client));
+    assert!(world.up(&mut client, &page).is_empty(), "no rule allows port 80 there");
+    let portal = tcp((&v4(1), 4_001), (GATEWAY[0], 8_443), SYN, (7, 0), b"");
+    assert_eq!(world.up(&mut client, &portal), [portal], "the portal stays within reach");
+}
+
+#[test]
+fn nothing_is_offered_that_does_not_listen_and_nobody_without_a_lease_is_offered_anything() {
+    let (mut world, mut client) = quarantined();
+    let portal = |from| tcp((&v4(1), from), (GATEWAY[0], 8_443), SYN, (7, 0), b"");
+    let page = |from| tcp((&v4(1), from), (DB, 80), SYN, (7, 0), b"");
+    assert_eq!((world.up(&mut client, &portal(1)).len(), world.up(&mut client, &page(2)).len()), (1, 1));
+    world.command(Command::PortalListens { port: None, landing: false });
+    assert_eq!(world.gateway.flows().count(), 0);
+    assert!(world.up(&mut client, &portal(3)).is_empty() && world.up(&mut client, &page(4)).is_empty());
+    world.command(Command::PortalListens { port: Some(8_443), landing: true });
+    world.delta(vec![Change::Lockdown { state: Lockdown::On, exempt: vec![] }]);
+    assert!(world.up(&mut client, &portal(5)).is_empty() && world.up(&mut client, &page(6)).is_empty());
+    world.delta(vec![Change::Lockdown { state: Lockdown::Off, exempt: vec![] }]);
+    assert_eq!(world.up(&mut client, &portal(7)).len(), 1);
+    world.leases[0].validity.not_after = world.wall_in(5);
+    world.snapshot();
+    world.pass_alive(5);
+    assert_eq!(world.gateway.flows().count(), 0);
+    assert!(world.up(&mut client, &portal(8)).is_empty());
 }

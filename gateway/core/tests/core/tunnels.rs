@@ -84,19 +84,37 @@ fn before_any_endpoint_is_known_a_handshake_gives_none() {
 }
 
 #[test]
-fn two_places_that_take_turns_are_named_and_a_nats_ports_are_not() {
-    let (mut world, [mut client]) = World::connected();
-    for port in 1..=6 {
-        client.from = at(1, port);
-        world.up(&mut client, &question());
-    }
+fn two_places_that_take_turns_are_named_and_a_phone_between_two_networks_is_not() {
     let copied = |world: &World| world.notices().iter().any(|notice| notice.kind == GatewayEventKind::KeyUsedTwice);
-    for host in [2, 1] {
-        client.from = at(host, 9);
+    let (mut world, [mut client]) = World::connected();
+    for (host, port) in [(1, 1), (1, 2), (2, 9), (1, 3), (2, 9), (1, 3), (2, 9), (1, 3)] {
+        client.from = at(host, port);
         world.up(&mut client, &question());
-        assert!(!copied(&world), "{host}");
     }
-    client.from = at(2, 9);
+    assert!(!copied(&world), "a session came along to each place");
+    let mut copy = Client::new(1);
+    copy.from = at(3, 9);
+    assert!(world.connect(&mut copy));
+    assert!(!copied(&world), "somebody moved, and shook hands where they came");
+    world.up(&mut client, &question());
+    world.up(&mut copy, &question());
+    assert!(copied(&world), "two addresses take turns, each with a session of its own");
+}
+
+#[test]
+fn who_goes_back_to_a_session_that_was_superseded_is_not_who_superseded_it() {
+    let copied = |world: &World| world.notices().iter().any(|notice| notice.kind == GatewayEventKind::KeyUsedTwice);
+    let (mut world, [mut client]) = World::connected();
+    let mut copy = Client::new(1);
+    // Behind one NAT, as two laptops of one café are.
+    copy.from = at(1, 9);
+    world.pass_alive(1);
+    assert!(world.connect(&mut copy));
+    world.up(&mut copy, &question());
+    world.pass_alive(1);
+    world.up(&mut client, &question());
+    assert!(!copied(&world), "it may have been on its way");
+    world.pass_alive(5);
     world.up(&mut client, &question());
     assert!(copied(&world));
 }
@@ -260,18 +278,18 @@ fn in_a_flood_from_everywhere_a_device_in_the_midst_of_it_is_answered_in_the_nex
 }
 
 #[test]
-fn who_waits_for_half_a_second_is_asked_for_proof() {
+fn who_gets_no_turn_in_half_a_second_is_asked_for_proof() {
     let mut world = World::new();
     let mut flooder = Client::new(90);
     flooder.from = at(66, 1);
-    for _ in 0..10 {
+    for _ in 0..20 {
         let initiation = flooder.initiation();
         world.receive(flooder.from, &initiation);
     }
     assert!(world.transmits().is_empty());
     assert!(world.gateway.poll_timeout().is_some());
     world.pass(1);
-    assert_eq!(world.transmits().iter().filter(|datagram| datagram.len() == 64).count(), 5);
+    assert_eq!(world.transmits().iter().filter(|datagram| datagram.len() == 64).count(), 11);
     assert_eq!(world.gateway.poll_quiet(), None);
 }
 
