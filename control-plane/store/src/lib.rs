@@ -12,6 +12,7 @@
 
 mod alerts;
 mod audit;
+mod browse;
 mod db;
 mod devices;
 mod error;
@@ -29,6 +30,7 @@ pub mod test_support;
 mod tokens;
 mod tx;
 
+pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use error::StoreError;
 pub use open::Store;
 pub use outbox::Changes;

@@ -8,5 +8,5 @@ mod layers;
 pub(crate) mod pages;
 
 pub(crate) use auth::authenticate;
-pub(crate) use extract::{ApiJson, ApiPath, ApiQuery};
+pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, PageForm};
 pub(crate) use layers::{LimitedRouter, no_route};
