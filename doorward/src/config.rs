@@ -258,7 +258,10 @@ impl Config {
     pub(crate) fn gateway(&self) -> Result<GatewayConfig, doorward_gateway::GatewayError> {
         let section = self.gateway.clone();
         let config = GatewayConfig::new(section, self.network, self.authority_ttl, self.data_dir.clone())?;
-        Ok(config.with_zone(self.zone.clone()))
+        // A control plane on this machine that listens on all addresses listens on the tunnel's too.
+        let is_here = self.gateway.control_plane.is_none() && self.server.listen.ip().is_unspecified();
+        let portal = is_here.then(|| self.server.listen.port());
+        Ok(config.with_zone(self.zone.clone()).with_portal(portal))
     }
 
     /// Returns the file's text, without the variables, which children inherit.

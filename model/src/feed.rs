@@ -178,6 +178,9 @@ pub struct HelloReply {
     pub session: Uuid,
     /// How long authority lasts, in milliseconds; pings come at least five times as often.
     pub authority_ttl_ms: u64,
+    /// Where people sign in: an `https` URL, absent where the control plane was told none.
+    #[serde(default)]
+    pub portal: Option<String>,
 }
 
 /// A gateway asks for a heartbeat (`POST /feed/v1/ping`).

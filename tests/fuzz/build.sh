@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the fuzz targets with coverage counters on the stable toolchain, into target-fuzz/ (or CARGO_TARGET_DIR):
 #
-#   tests/fuzz/build.sh #   tests/fuzz/build.sh && target-fuzz/release/names tests/fuzz/corpus/names -max_total_time=60#   tests/fuzz/build.sh && target-fuzz/release/names tests/fuzz/corpus/names -max_total_time=60 tests/fuzz/run.sh names 60
+#   tests/fuzz/build.sh && tests/fuzz/run.sh names 60
 #
 # These are the flags of `cargo fuzz build --sanitizer none`, which does the same.
 set -euo pipefail

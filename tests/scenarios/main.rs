@@ -20,6 +20,7 @@ mod memory;
 mod operation;
 mod pitfalls;
 mod postgres;
+mod quarantine;
 mod reach;
 mod refusals;
 mod remote;

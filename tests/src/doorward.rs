@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -30,10 +29,11 @@ pub fn binary() -> &'static Path {
         let built = std::env::var_os("DOORWARD_BIN").map_or_else(beside_the_tests, PathBuf::from);
         let folder = names::folder(&names::fresh());
         let path = folder.path().join("doorward");
-        fs::copy(&built, &path).unwrap_or_else(|error| {
-            panic!("{}: {error}: build it first with `cargo build --release -p doorward`", built.display())
-        });
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("making a binary executable");
+        // By another process: a program that is open for writing in this one cannot be started, and what a test in another
+        // thread starts meanwhile inherits the open file.
+        let copied = Command::new("install").args(["-m", "0755"]).args([&built, &path]).output().expect("install");
+        let complaint = String::from_utf8_lossy(&copied.stderr);
+        assert!(copied.status.success(), "{complaint}: build it first with `cargo build --release -p doorward`");
         (folder, path)
     });
     path

@@ -21,6 +21,10 @@ pub enum AlertKind {
     GatewayLost,
     /// The control plane's clock jumped.
     ServerClockJumped,
+    /// A passkey's counter went back, which means that there is a copy of it.
+    PasskeyCopied,
+    /// An account or a source was locked after too many wrong attempts.
+    SignInLocked,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -37,6 +41,8 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::ReceiptMissing, "receipt_missing"),
     (AlertKind::GatewayLost, "gateway_lost"),
     (AlertKind::ServerClockJumped, "server_clock_jumped"),
+    (AlertKind::PasskeyCopied, "passkey_copied"),
+    (AlertKind::SignInLocked, "sign_in_locked"),
 ];
 
 impl AlertKind {
@@ -59,7 +65,9 @@ impl AlertKind {
             )
             | Self::ReceiptMissing
             | Self::GatewayLost
-            | Self::ServerClockJumped => true,
+            | Self::ServerClockJumped
+            | Self::PasskeyCopied
+            | Self::SignInLocked => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved

@@ -119,6 +119,38 @@ actions! {
     TokenAdd = "token.add",
     /// End an API token.
     TokenRevoke = "token.revoke",
+    /// Make the link with which an owner gets in, the first time or again.
+    OwnerLink = "owner.link",
+    /// Become an owner through that link.
+    OwnerSetup = "owner.setup",
+    /// Make somebody's link to join, or to get in again.
+    PersonInvite = "person.invite",
+    /// Join through that link.
+    PersonJoin = "person.join",
+    /// Sign in.
+    SignIn = "sign_in",
+    /// An attempt to sign in failed.
+    SignInFail = "sign_in.fail",
+    /// An account or a source was locked after too many of them.
+    SignInLock = "sign_in.lock",
+    /// Prove a second factor again.
+    StepUp = "sign_in.step_up",
+    /// Sign out.
+    SignOut = "sign_out",
+    /// End somebody's sessions and login tokens.
+    SessionEnd = "session.end",
+    /// Add or replace a passkey, a password, a time-based code or recovery codes.
+    CredentialAdd = "credential.add",
+    /// Remove one of them.
+    CredentialRemove = "credential.remove",
+    /// A passkey's counter went back: it is refused from there on.
+    CredentialRefuse = "credential.refuse",
+    /// Accept the access policy.
+    PolicyAccept = "policy.accept",
+    /// Let a command line act for oneself.
+    LoginAdd = "login.add",
+    /// Link an identity provider's account to oneself.
+    IdentityLink = "identity.link",
 }
 
 /// To what it is done.
@@ -193,6 +225,14 @@ enum Need {
     FreshAdminForOthers,
     /// The person concerned, or a role that administers with a fresh factor.
     SelfOrFreshAdmin,
+    /// The person concerned, or a role that administers.
+    SelfOrAdmin,
+    /// The person concerned and nobody else.
+    Oneself,
+    /// The same, with a fresh factor.
+    FreshOneself,
+    /// Somebody on this machine.
+    Local,
 }
 
 const fn need(action: Action) -> Need {
@@ -202,7 +242,10 @@ const fn need(action: Action) -> Need {
         | Action::DeviceEnd
         | Action::ReceiptRecord
         | Action::GatewayEnrol
-        | Action::GatewayHello => Need::Nobody,
+        | Action::GatewayHello
+        | Action::SignInFail
+        | Action::SignInLock
+        | Action::CredentialRefuse => Need::Nobody,
         Action::Read => Need::Reader,
         Action::AuditRead => Need::AuditReader,
         Action::PersonSuspend
@@ -218,9 +261,20 @@ const fn need(action: Action) -> Need {
         | Action::ResourceAdd
         | Action::LockdownOff
         | Action::GatewayTokenAdd
-        | Action::TokenAdd => Need::FreshAdmin,
+        | Action::TokenAdd
+        | Action::PersonInvite => Need::FreshAdmin,
         Action::GrantAdd => Need::FreshAdminForOthers,
         Action::DeviceAdd | Action::DevicePresharedKey => Need::SelfOrFreshAdmin,
+        Action::SessionEnd => Need::SelfOrAdmin,
+        Action::OwnerSetup
+        | Action::PersonJoin
+        | Action::SignIn
+        | Action::StepUp
+        | Action::SignOut
+        | Action::PolicyAccept
+        | Action::LoginAdd => Need::Oneself,
+        Action::CredentialAdd | Action::CredentialRemove | Action::IdentityLink => Need::FreshOneself,
+        Action::OwnerLink => Need::Local,
     }
 }
 
@@ -239,7 +293,10 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
         (Actor::Gateway { name }, Need::Nobody) => {
             matches!(action, Action::GatewayEnrol | Action::GatewayHello) && *subject == Subject::Gateway(name.clone())
         }
-        (Actor::LocalAdmin { .. } | Actor::ApiToken { .. }, need) => need != Need::Nobody,
+        (Actor::LocalAdmin { .. }, need) => !matches!(need, Need::Nobody | Need::Oneself | Need::FreshOneself),
+        (Actor::ApiToken { .. }, need) => {
+            !matches!(need, Need::Nobody | Need::Oneself | Need::FreshOneself | Need::Local)
+        }
         (Actor::Person(person), need) => return person_may(person, need, subject, denied),
         (Actor::System | Actor::Gateway { .. }, _) => false,
     };
@@ -250,7 +307,7 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
     let own = *subject == Subject::Person(person.email.clone());
     let role = person.role;
     let (allowed, needs_fresh) = match need {
-        Need::Nobody => (false, false),
+        Need::Nobody | Need::Local => (false, false),
         Need::Reader => (own || role.reads(), false),
         Need::AuditReader => (role.administers() || role == Role::Auditor, false),
         Need::Admin => (role.administers(), false),
@@ -258,6 +315,9 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         Need::FreshAdminForOthers if own => return denied("nobody gives access to themselves; ask another admin"),
         Need::FreshAdminForOthers => (role.administers(), true),
         Need::SelfOrFreshAdmin => (own || role.administers(), !own),
+        Need::SelfOrAdmin => (own || role.administers(), false),
+        Need::Oneself => (own, false),
+        Need::FreshOneself => (own, true),
     };
     match (allowed, needs_fresh && !person.fresh) {
         (false, _) => denied("ask an admin"),
@@ -304,7 +364,23 @@ mod tests {
             Action::ALL.iter().filter(may).copied().collect()
         };
         let own = allowed(&Subject::Person(own));
-        assert_eq!(own, [Action::Read, Action::DeviceAdd, Action::DevicePresharedKey]);
+        let of_oneself = [
+            Action::Read,
+            Action::DeviceAdd,
+            Action::DevicePresharedKey,
+            Action::OwnerSetup,
+            Action::PersonJoin,
+            Action::SignIn,
+            Action::StepUp,
+            Action::SignOut,
+            Action::SessionEnd,
+            Action::CredentialAdd,
+            Action::CredentialRemove,
+            Action::PolicyAccept,
+            Action::LoginAdd,
+            Action::IdentityLink,
+        ];
+        assert_eq!(own, of_oneself);
         assert_eq!(allowed(&Subject::Person(other)), []);
         assert_eq!(allowed(&Subject::Everything), []);
     }
@@ -330,6 +406,34 @@ mod tests {
         for role in Role::ALL {
             assert!(authorise(&person(role, true), Action::GrantAdd, &own).require().is_err(), "{role}");
         }
+    }
+
+    #[test]
+    fn the_way_back_in_is_root_on_the_machine_alone() {
+        let token = Actor::ApiToken { name: "ci".to_owned() };
+        for actor in [token, person(Role::Owner, true), Actor::System] {
+            assert!(authorise(&actor, Action::OwnerLink, &Subject::Everything).require().is_err(), "{actor}");
+        }
+        let root = Actor::LocalAdmin { uid: 0, name: None };
+        assert_eq!(authorise(&root, Action::OwnerLink, &Subject::Everything), Decision::Allowed);
+    }
+
+    #[test]
+    fn nobody_touches_the_credentials_of_another() {
+        let other = Subject::Person("ben@shop.example".parse().unwrap());
+        let actors = [
+            person(Role::Owner, true),
+            Actor::LocalAdmin { uid: 0, name: None },
+            Actor::ApiToken { name: "ci".to_owned() },
+        ];
+        for actor in &actors {
+            for action in [Action::CredentialAdd, Action::CredentialRemove, Action::SignIn, Action::LoginAdd] {
+                assert!(authorise(actor, action, &other).require().is_err(), "{actor} {action:?}");
+            }
+        }
+        let own = Subject::Person("anna@shop.example".parse().unwrap());
+        let stale = authorise(&person(Role::Member, false), Action::CredentialAdd, &own).require().unwrap_err();
+        assert_eq!(stale.code, crate::DenialCode::FreshFactorNeeded);
     }
 
     #[test]

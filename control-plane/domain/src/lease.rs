@@ -166,10 +166,12 @@ pub(crate) mod fixtures {
             kind: PrincipalKind::Staff,
             sponsor: None,
             state: PrincipalState::Active,
+            role: crate::Role::Member,
             not_after: None,
             created_at: t(0),
             changed_at: t(0),
             signed_in_until: None,
+            signed_in_at: None,
         }
     }
 

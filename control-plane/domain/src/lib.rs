@@ -9,33 +9,47 @@
 mod alert;
 mod audit;
 mod authz;
+mod credential;
 mod denial;
 mod device;
 mod gateway;
 mod grant;
+mod invitation;
 mod lease;
 mod lockdown;
+mod lockout;
 mod offboard;
 mod principal;
 mod reason;
 mod resource;
 mod role;
+mod session;
 mod token;
 
 pub use alert::{Alert, AlertKind};
 pub use audit::{AuditEntry, AuditHash, AuditRow, ChainBreak, ChainHead, audit_hash, verify_chain};
 pub use authz::{Action, Actor, Decision, Subject, authorise};
+pub use credential::{
+    Credentials, PASSKEYS_MAX, PASSWORD_CHARS_MIN, RECOVERY_CODES, StoredPasskey, StoredTotp, TOTP_STEP_SECONDS,
+    check_password, check_step,
+};
 pub use denial::{Denial, DenialCode};
 pub use device::{Device, DeviceState, NewDevice, Revocation};
 pub use gateway::{Gateway, Introduction, Receipt};
 pub use grant::{Grant, GrantState, GrantedResource, NewGrant};
+pub use invitation::{INVITATION_MAX, Invitation, InvitationKind, InvitationRefusal, SETUP_LINK_MAX, check_invitation};
 pub use lease::{Derived, LeaseSubject, LeaseTerms, derive_lease};
 pub use lockdown::LockdownState;
+pub use lockout::{Attempts, FAILURES_MAX, LOCKOUT};
 pub use offboard::{Effect, offboard, restore, suspend};
 pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
 pub use reason::{Reason, ReasonError};
 pub use resource::{NewResource, Resource};
 pub use role::{Role, SignedIn};
+pub use session::{
+    FACTOR_FRESH, LOGIN_TOKEN_MAX, LoginToken, SESSION_IDLE, SESSION_MAX, SESSION_SEEN_EVERY, SignInMethod, WebSession,
+    account_subject, may_sign_in, signed_in,
+};
 pub use token::{ApiToken, EnrolmentRefusal, EnrolmentToken, TokenHash, check_enrolment};
 
 use doorward_model::Timestamp;

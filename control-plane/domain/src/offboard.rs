@@ -5,7 +5,7 @@
 
 use doorward_model::{DeviceId, EndReason, GrantId, Timestamp};
 
-use crate::{Denial, Device, Grant, Principal, PrincipalState};
+use crate::{Denial, Device, Grant, Principal, PrincipalState, Role};
 
 /// What follows from a change of a person's state; the store writes all of it in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub fn offboard(principal: &Principal, devices: &[Device], grants: &[Grant], now
     Effect {
         principal: Principal {
             state: PrincipalState::Departed,
+            // Whoever comes back comes back without what they could do for others.
+            role: Role::Member,
             changed_at,
             signed_in_until: None,
             ..principal.clone()

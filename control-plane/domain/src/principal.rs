@@ -6,7 +6,7 @@ use std::str::FromStr;
 use doorward_model::{Email, PersonName, PrincipalId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Denial;
+use crate::{Denial, Role};
 
 /// On what footing a person is here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,6 +105,8 @@ pub struct Principal {
     pub sponsor: Option<PrincipalId>,
     /// Where the person stands.
     pub state: PrincipalState,
+    /// What the person may do for others.
+    pub role: Role,
     /// First moment at which nothing counts any more, whatever the grants say; `None` for no end.
     pub not_after: Option<Timestamp>,
     /// When the record was made.
@@ -113,6 +115,8 @@ pub struct Principal {
     pub changed_at: Timestamp,
     /// When the sign-in window closes; `None` before the first sign-in.
     pub signed_in_until: Option<Timestamp>,
+    /// When the person signed in last; `None` before the first sign-in.
+    pub signed_in_at: Option<Timestamp>,
 }
 
 /// What is needed to add a person.
@@ -166,10 +170,12 @@ impl Principal {
             kind,
             sponsor,
             state: PrincipalState::Active,
+            role: Role::Member,
             not_after,
             created_at: now,
             changed_at: now,
             signed_in_until: None,
+            signed_in_at: None,
         })
     }
 

@@ -143,6 +143,7 @@ async fn open(
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         zone: config.zone.clone(),
+        portal: config.server.url.clone(),
         routes: config.routes,
         authority_ttl: config.authority_ttl,
         feed_authority,

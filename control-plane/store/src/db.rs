@@ -273,6 +273,12 @@ impl From<Option<String>> for Arg {
     }
 }
 
+impl From<&[u8]> for Arg {
+    fn from(value: &[u8]) -> Self {
+        Self::Bytes(Some(value.to_vec()))
+    }
+}
+
 impl From<&[u8; 32]> for Arg {
     fn from(value: &[u8; 32]) -> Self {
         Self::Bytes(Some(value.to_vec()))

@@ -18,7 +18,8 @@ macro_rules! select_subject {
             device_columns!(),
             ", p.id AS p_id, p.email AS p_email, p.name AS p_name, p.kind AS p_kind, p.sponsor_id AS p_sponsor_id, ",
             "p.state AS p_state, p.not_after AS p_not_after, p.created_at AS p_created_at, p.changed_at AS p_changed_at, ",
-            "p.signed_in_until AS p_signed_in_until FROM devices d JOIN principals p ON p.id = d.principal_id ",
+            "p.signed_in_until AS p_signed_in_until, p.role AS p_role, p.signed_in_at AS p_signed_in_at ",
+            "FROM devices d JOIN principals p ON p.id = d.principal_id ",
             $tail
         )
     };

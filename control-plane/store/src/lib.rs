@@ -11,8 +11,10 @@
 //! the schema; the checks before it exist for their sentences.
 
 mod alerts;
+mod attempts;
 mod audit;
 mod browse;
+mod credentials;
 mod db;
 mod devices;
 mod error;
@@ -25,12 +27,14 @@ mod outbox;
 mod people;
 mod receipts;
 mod resources;
+mod sessions;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 mod tokens;
 mod tx;
 
 pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
+pub use attempts::{Ceremony, NewCeremony};
 pub use error::StoreError;
 pub use open::Store;
 pub use outbox::Changes;

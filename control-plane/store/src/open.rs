@@ -93,7 +93,7 @@ impl Store {
         self.read().await?.revision().await.map(drop)
     }
 
-    /// Deletes what nobody needs any longer: old outbox rows, alerts and receipts.
+    /// Deletes what nobody needs any longer: old outbox rows, alerts, receipts, and sessions that are over.
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
@@ -102,6 +102,7 @@ impl Store {
         tx.outbox_prune().await?;
         tx.alerts_prune(now).await?;
         tx.receipts_prune(now).await?;
+        tx.accounts_prune(now).await?;
         tx.commit_observation().await
     }
 

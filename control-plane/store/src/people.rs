@@ -1,6 +1,6 @@
 //! People.
 
-use doorward_domain::{Effect, Principal};
+use doorward_domain::{Effect, Principal, PrincipalState};
 use doorward_model::{Email, PrincipalId, Timestamp};
 
 use crate::db::{Row, args};
@@ -25,10 +25,12 @@ pub(crate) fn principal(row: &Row) -> Result<Principal, StoreError> {
         kind: row.parsed("p_kind")?,
         sponsor: row.get::<Option<uuid::Uuid>>("p_sponsor_id")?.map(PrincipalId::new),
         state: row.parsed("p_state")?,
+        role: row.parsed("p_role")?,
         not_after: row.time_opt("p_not_after")?,
         created_at: row.time("p_created_at")?,
         changed_at: row.time("p_changed_at")?,
         signed_in_until: row.time_opt("p_signed_in_until")?,
+        signed_in_at: row.time_opt("p_signed_in_at")?,
     })
 }
 
@@ -37,7 +39,8 @@ macro_rules! select_person {
         concat!(
             "SELECT p.id AS p_id, p.email AS p_email, p.name AS p_name, p.kind AS p_kind, p.sponsor_id AS p_sponsor_id, ",
             "p.state AS p_state, p.not_after AS p_not_after, p.created_at AS p_created_at, p.changed_at AS p_changed_at, ",
-            "p.signed_in_until AS p_signed_in_until FROM principals p ",
+            "p.signed_in_until AS p_signed_in_until, p.role AS p_role, p.signed_in_at AS p_signed_in_at ",
+            "FROM principals p ",
             $tail
         )
     };
@@ -117,18 +120,18 @@ impl WriteTx {
         if let Some(other) = self.person_by_email(&person.email).await? {
             let (email, state) = (&other.email, other.state);
             return Err(StoreError::conflict(match state {
-                doorward_domain::PrincipalState::Active => {
+                PrincipalState::Active => {
                     format!("{email} exists already: see `doorward person show {email}`")
                 }
-                doorward_domain::PrincipalState::Suspended | doorward_domain::PrincipalState::Departed => {
+                PrincipalState::Suspended | PrincipalState::Departed => {
                     format!(
                         "{email} exists already and is {state}: run `doorward person restore {email}` to take them back"
                     )
                 }
             }));
         }
-        let sql = "INSERT INTO principals (id, email, name, kind, sponsor_id, state, not_after, created_at, changed_at, signed_in_until) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let sql = "INSERT INTO principals (id, email, name, kind, sponsor_id, state, not_after, created_at, changed_at, signed_in_until, role, signed_in_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
         let args = args![
             person.id.uuid(),
             person.email.as_str(),
@@ -140,6 +143,8 @@ impl WriteTx {
             person.created_at,
             person.changed_at,
             person.signed_in_until,
+            person.role.as_str(),
+            person.signed_in_at,
         ];
         self.tx.execute(sql, args).await.map(drop)
     }
@@ -151,7 +156,7 @@ impl WriteTx {
     pub async fn person_update(&mut self, person: &Principal) -> Result<(), StoreError> {
         let sql = "UPDATE principals SET name = $2, kind = $3, sponsor_id = $4, state = $5, \
                    end_recorded_at = CASE WHEN not_after = $6 THEN end_recorded_at END, not_after = $6, changed_at = $7, \
-                   signed_in_until = $8 WHERE id = $1";
+                   signed_in_until = $8, role = $9, signed_in_at = $10 WHERE id = $1";
         let args = args![
             person.id.uuid(),
             person.name.as_str(),
@@ -161,6 +166,8 @@ impl WriteTx {
             person.not_after,
             person.changed_at,
             person.signed_in_until,
+            person.role.as_str(),
+            person.signed_in_at,
         ];
         match self.tx.execute(sql, args).await? {
             0 => Err(StoreError::not_found(format!("{} does not exist: see `doorward person list`", person.email))),
@@ -168,12 +175,17 @@ impl WriteTx {
         }
     }
 
-    /// Writes what follows from offboarding, suspending or restoring somebody: the person, devices and grants.
+    /// Writes what follows from offboarding, suspending or restoring somebody: the person, devices and grants; whoever
+    /// is put out loses their sessions, login tokens and links with it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown person, device or grant.
     pub async fn effect_apply(&mut self, effect: &Effect, now: Timestamp) -> Result<(), StoreError> {
         self.person_update(&effect.principal).await?;
+        if effect.principal.state != PrincipalState::Active {
+            self.sessions_end(effect.principal.id).await?;
+            self.invitations_end(effect.principal.id, now).await?;
+        }
         for device in &effect.devices_revoked {
             self.device_revoke(*device, effect.reason, now).await?;
         }

@@ -11,7 +11,8 @@ use crate::db::{Tx, args, int};
 /// One consistent state of the database; every read goes through here. Dropping it ends it.
 ///
 /// The reads are methods, sorted by subject into files: `people.rs`, `devices.rs`, `resources.rs`, `grants.rs`,
-/// `gateways.rs`, `tokens.rs`, `lockdown.rs`, `audit.rs`, `outbox.rs`, `leases.rs`, `receipts.rs`, `alerts.rs`.
+/// `gateways.rs`, `tokens.rs`, `lockdown.rs`, `audit.rs`, `outbox.rs`, `leases.rs`, `receipts.rs`, `alerts.rs`,
+/// `credentials.rs`, `sessions.rs`, `attempts.rs`.
 pub struct ReadTx {
     pub(crate) tx: Tx,
 }

@@ -265,6 +265,8 @@ pub struct GatewayConfig {
     pub upstreams: Vec<SocketAddr>,
     /// Where metrics are served, if at all.
     pub metrics: Option<SocketAddr>,
+    /// The TCP port of the portal, where the control plane is on this machine and listens on all of its addresses.
+    pub portal_port: Option<u16>,
     /// Where the feed is.
     pub feed: FeedAddress,
     /// A file with the one-time enrolment token.
@@ -316,12 +318,19 @@ impl GatewayConfig {
             resolver: section.resolver,
             upstreams: section.upstreams,
             metrics: section.metrics,
+            portal_port: None,
             feed,
             enrolment_token_file: section.enrolment_token_file,
             network,
             authority_ttl,
             data_dir,
         })
+    }
+
+    /// Lets devices reach the portal of a control plane on this machine, on that TCP port of the tunnel addresses.
+    #[must_use]
+    pub fn with_portal(self, port: Option<u16>) -> Self {
+        Self { portal_port: port, ..self }
     }
 
     /// Takes another zone than `doorward.internal` for resources' names.

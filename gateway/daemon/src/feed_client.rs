@@ -86,6 +86,8 @@ pub(crate) struct FeedClient {
     pub(crate) shard_status: watch::Receiver<Vec<ShardStatus>>,
     pub(crate) events: mpsc::Receiver<ShardEvent>,
     pub(crate) status: watch::Sender<FeedStatus>,
+    /// Where people sign in, as the control plane said last.
+    pub(crate) portal: watch::Sender<Option<String>>,
     pub(crate) enforcement: Histogram,
 }
 
@@ -135,7 +137,7 @@ impl From<Misplaced> for SessionEnd {
 
 /// Runs the feed until the packet thread is gone or the future is dropped.
 pub(crate) async fn run(client: FeedClient) {
-    let FeedClient { connector, hello, shard, shard_status, events, status, enforcement } = client;
+    let FeedClient { connector, hello, shard, shard_status, events, status, portal, enforcement } = client;
     let slot = SessionSlot::new();
     let receipts = Arc::new(Outbox::new(OUTBOX_MAX));
     let notices = Arc::new(Outbox::new(OUTBOX_MAX));
@@ -144,7 +146,7 @@ pub(crate) async fn run(client: FeedClient) {
     tasks.spawn(post_receipts(Poster::new(connector.clone()), slot.clone(), receipts));
     tasks.spawn(post_notices(Poster::new(connector.clone()), slot.clone(), notices));
     tasks.spawn(usage::report(Poster::new(connector.clone()), slot.clone(), shard.clone()));
-    let sessions = Sessions { connector, hello, shard, shard_status, status, slot };
+    let sessions = Sessions { connector, hello, shard, shard_status, status, portal, slot };
     sessions.run().await;
 }
 
@@ -243,6 +245,7 @@ struct Sessions {
     shard: ShardHandle,
     shard_status: watch::Receiver<Vec<ShardStatus>>,
     status: watch::Sender<FeedStatus>,
+    portal: watch::Sender<Option<String>>,
     slot: SessionSlot,
 }
 
@@ -255,6 +258,9 @@ impl Sessions {
             let end = match self.hello().await {
                 Ok(reply) => {
                     told.clear();
+                    if reply.portal.is_some() {
+                        self.portal.send_replace(reply.portal.clone());
+                    }
                     let end = self.session(&reply).await;
                     self.slot.end(reply.session);
                     self.status.send_modify(|status| status.connected = false);

@@ -14,9 +14,13 @@ mod conntrack;
 mod enrol;
 mod error;
 mod feed_client;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host_state;
 mod http;
+mod inward;
 mod key;
+mod landing;
 mod metrics;
 mod nat;
 mod netlink;

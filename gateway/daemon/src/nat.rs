@@ -2,7 +2,7 @@
 //!
 //! What passes is decided in the core, which lets nobody reach this host itself but where a resource names one of its
 //! addresses. These rules translate addresses, clamp the MSS, and hold a second line: nothing comes out of the tunnel with
-//! another address than a device's, nothing but the resolver is reached on the gateway's own tunnel addresses, nothing
+//! another address than a device's, nothing but the resolver, the portal and the page for quarantine is reached on the gateway's own tunnel addresses, nothing
 //! enters with an address of the tunnel network, and with NAT nothing but replies does.
 
 use std::io::{self, Write as _};
@@ -26,8 +26,17 @@ fn table_name(interface: &str) -> String {
     name
 }
 
+/// What devices reach on the gateway's own tunnel addresses.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Inward {
+    /// The resolver, on port 53.
+    pub(crate) resolver: bool,
+    /// TCP ports of the portal and of the page for quarantine.
+    pub(crate) pages: [Option<u16>; 2],
+}
+
 /// Writes the table as an nftables script that replaces the one before, in one transaction.
-fn script(interface: &str, network: &TunnelNetwork, nat: bool, resolver: bool) -> String {
+fn script(interface: &str, network: &TunnelNetwork, nat: bool, inward: Inward) -> String {
     let table = table_name(interface);
     let (v4, v6) = (network.v4(), network.v6());
     let masquerade = if nat {
@@ -43,7 +52,18 @@ fn script(interface: &str, network: &TunnelNetwork, nat: bool, resolver: bool) -
         String::new()
     };
     let (gateway_v4, gateway_v6) = (network.gateway_v4(), network.gateway_v6());
-    let names = if resolver {
+    let pages: Vec<String> = inward.pages.iter().flatten().map(u16::to_string).collect();
+    let pages = if pages.is_empty() {
+        String::new()
+    } else {
+        let ports = pages.join(", ");
+        format!(
+            "    iifname \"{interface}\" ip daddr {gateway_v4} tcp dport {{ {ports} }} accept
+    iifname \"{interface}\" ip6 daddr {gateway_v6} tcp dport {{ {ports} }} accept
+"
+        )
+    };
+    let names = if inward.resolver {
         format!(
             "    iifname \"{interface}\" ip daddr {gateway_v4} meta l4proto {{ tcp, udp }} th dport 53 accept
     iifname \"{interface}\" ip6 daddr {gateway_v6} meta l4proto {{ tcp, udp }} th dport 53 accept
@@ -78,7 +98,7 @@ table inet {table} {{
     type filter hook input priority filter; policy accept;
     iifname \"{interface}\" ip saddr != {v4} drop
     iifname \"{interface}\" ip6 saddr != {v6} drop
-{names}    iifname \"{interface}\" ip daddr {gateway_v4} drop
+{names}{pages}    iifname \"{interface}\" ip daddr {gateway_v4} drop
     iifname \"{interface}\" ip6 daddr {gateway_v6} drop
   }}
 }}
@@ -100,9 +120,9 @@ impl NatTable {
         interface: &str,
         network: &TunnelNetwork,
         nat: bool,
-        resolver: bool,
+        inward: Inward,
     ) -> Result<Self, GatewayError> {
-        run(&script(interface, network, nat, resolver))?;
+        run(&script(interface, network, nat, inward))?;
         Ok(Self { interface: interface.to_owned() })
     }
 }
@@ -171,10 +191,10 @@ mod tests {
 
     #[test]
     fn routed_mode_translates_nothing_and_still_guards_the_host() {
-        let routed = script("doorward0", &TunnelNetwork::default(), false, false);
+        let routed = script("doorward0", &TunnelNetwork::default(), false, Inward::default());
         assert!(!routed.contains("masquerade") && !routed.contains("established"));
         assert!(routed.contains("iifname \"doorward0\" ip saddr != 100.80.0.0/16 drop") && routed.contains("rt mtu"));
-        let translated = script("doorward0", &TunnelNetwork::default(), true, false);
+        let translated = script("doorward0", &TunnelNetwork::default(), true, Inward::default());
         assert!(translated.contains("ip saddr 100.80.0.0/16 oifname != \"doorward0\" masquerade"));
         assert!(translated.contains("ip6 saddr fd64:6f6f:7277::/64 oifname != \"doorward0\" masquerade"));
         assert!(translated.contains("oifname \"doorward0\" drop"));
@@ -183,11 +203,22 @@ mod tests {
     #[test]
     fn only_the_resolver_is_let_through_to_the_gateways_own_address_and_only_where_there_is_one() {
         for resolver in [true, false] {
-            let text = script("doorward0", &TunnelNetwork::default(), true, resolver);
+            let text = script("doorward0", &TunnelNetwork::default(), true, Inward { resolver, pages: [None, None] });
             assert_eq!(text.contains("th dport 53 accept"), resolver);
             let closed = text.find("iifname \"doorward0\" ip daddr 100.80.0.1 drop").unwrap();
             assert!(text.find("accept\n    iifname \"doorward0\" ip6").is_none_or(|open| open < closed));
             assert!(text.contains("iifname \"doorward0\" ip6 daddr fd64:6f6f:7277::1 drop"));
         }
+    }
+
+    #[test]
+    fn the_portal_and_the_page_are_let_through_where_they_are() {
+        let inward = Inward { resolver: false, pages: [Some(8443), Some(80)] };
+        let text = script("doorward0", &TunnelNetwork::default(), true, inward);
+        let open = text.find("iifname \"doorward0\" ip daddr 100.80.0.1 tcp dport { 8443, 80 } accept").unwrap();
+        assert!(open < text.find("iifname \"doorward0\" ip daddr 100.80.0.1 drop").unwrap());
+        assert!(
+            !script("doorward0", &TunnelNetwork::default(), true, Inward::default()).contains("accept\n    iifname")
+        );
     }
 }

@@ -24,8 +24,9 @@ use crate::error::GatewayError;
 use crate::feed_client::{self, FeedClient, FeedStatus};
 use crate::host_state::{GatewayDir, HostState, forward_packets, quiet_ipv6};
 use crate::http::Connector;
+use crate::landing::{self, LandingSockets};
 use crate::metrics::{self, Metrics};
-use crate::nat::NatTable;
+use crate::nat::{Inward, NatTable};
 use crate::netlink::Netlink;
 use crate::resolver::{self, ResolverSockets};
 use crate::shards::{self, Equipment, RunningShards, ShardEvent, ShardHandle, ShardStatus};
@@ -77,7 +78,7 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
     privileges::drop_all_but_net_admin()?;
 
     // Variables are dropped from last to first: forwarding ends before the rules go.
-    let Opened { _nat, _state, uapi, metrics, resolver, tun, sockets } = opened;
+    let Opened { _nat, _state, uapi, metrics, resolver, landing, tun, sockets } = opened;
     let ports = udp::ports(&sockets);
     let runtime = runtime(2)?;
     let running = {
@@ -96,7 +97,7 @@ pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnc
         threads = config.threads,
         "the gateway is up; nothing passes before the control plane was heard"
     );
-    let listeners = Listeners { metrics, resolver, ports };
+    let listeners = Listeners { metrics, resolver, landing, ports };
     let serving = serve(&config, &enrolment, public_key, running, &uapi, listeners, shutdown, || ready(&is_ready));
     let result = runtime.block_on(serving);
     runtime.shutdown_timeout(TASKS_END_WITHIN);
@@ -131,6 +132,7 @@ struct Opened {
     _nat: NatTable,
     metrics: Option<StdTcpListener>,
     resolver: Option<ResolverSockets>,
+    landing: Option<LandingSockets>,
     /// One a packet thread.
     tun: Vec<TunQueue>,
     /// One list a packet thread.
@@ -158,10 +160,13 @@ impl Opened {
         })?;
         let resolver = open_resolver(config, has_v6, &sockets)?;
         // Rules before forwarding: at no moment does this host forward without them.
-        let nat = NatTable::load(interface, &config.network, config.nat, resolver.is_some())?;
+        let landing = open_landing(config, has_v6);
+        let pages = [config.portal_port, landing.as_ref().map(|_| landing::PORT)];
+        let inward = Inward { resolver: resolver.is_some(), pages };
+        let nat = NatTable::load(interface, &config.network, config.nat, inward)?;
         forward_packets(&mut state)?;
         let uapi = UapiSocket::bind(interface)?;
-        Ok(Self { uapi, _state: state, _nat: nat, metrics, resolver, tun, sockets })
+        Ok(Self { uapi, _state: state, _nat: nat, metrics, resolver, landing, tun, sockets })
     }
 }
 
@@ -182,6 +187,17 @@ fn open_resolver(
             Ok(None)
         }
         Err(error) => Err(error),
+    }
+}
+
+/// Binds the page for quarantine. Where port 80 is somebody else's, people find the portal without it.
+fn open_landing(config: &GatewayConfig, has_v6: bool) -> Option<LandingSockets> {
+    match LandingSockets::bind(config.interface.as_str(), &config.network, has_v6) {
+        Ok(sockets) => Some(sockets),
+        Err(error) => {
+            tracing::warn!(%error, "port 80 of the tunnel addresses is taken: whoever must sign in again is told so by the portal alone");
+            None
+        }
     }
 }
 
@@ -215,6 +231,7 @@ fn make_core(config: &GatewayConfig, secret: &StaticSecret) -> Result<Gateway, G
 struct Listeners {
     metrics: Option<StdTcpListener>,
     resolver: Option<ResolverSockets>,
+    landing: Option<LandingSockets>,
     /// The UDP ports where WireGuard really listens.
     ports: Vec<u16>,
 }
@@ -241,6 +258,13 @@ async fn serve(
     let named = resolver::start(config, listeners.resolver, &handle, names, &mut tasks)?;
     // When the packet threads are gone there is nobody to tell.
     let _told = handle.command(Command::ResolverListens(resolves), boot_now()).await;
+    let offered = Command::PortalListens { port: config.portal_port, landing: listeners.landing.is_some() };
+    let _told = handle.command(offered, boot_now()).await;
+    let in_tunnel = config.portal_port.map(|port| format!("https://{}:{port}", config.network.gateway_v4()));
+    let (portal, portal_seen) = watch::channel(in_tunnel);
+    if let Some(sockets) = listeners.landing {
+        sockets.serve(&portal_seen, &mut tasks)?;
+    }
     if let (Some(listener), Some(address)) = (listeners.metrics, config.metrics) {
         let listener =
             tokio::net::TcpListener::from_std(listener).map_err(|source| GatewayError::Metrics { address, source })?;
@@ -255,7 +279,7 @@ async fn serve(
         config,
         enrolment,
         hello(config, public_key, resolves, listeners.ports),
-        FeedParts { handle: handle.clone(), events, status, feed_status, enforcement },
+        FeedParts { handle: handle.clone(), events, status, feed_status, portal, enforcement },
     );
     let result = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
@@ -302,6 +326,8 @@ struct FeedParts {
     events: mpsc::Receiver<ShardEvent>,
     status: watch::Receiver<Vec<ShardStatus>>,
     feed_status: watch::Sender<FeedStatus>,
+    /// Where people sign in.
+    portal: watch::Sender<Option<String>>,
     enforcement: Histogram,
 }
 
@@ -331,6 +357,7 @@ async fn feed(
         shard_status: parts.status,
         events: parts.events,
         status: parts.feed_status,
+        portal: parts.portal,
         enforcement: parts.enforcement,
     })
     .await;

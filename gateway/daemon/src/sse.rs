@@ -34,11 +34,11 @@ impl SseParser {
     /// # Errors
     /// [`EventTooLong`]; the stream cannot go on after that.
     pub(crate) fn push(&mut self, mut chunk: &[u8], events: &mut Vec<SseEvent>) -> Result<(), EventTooLong> {
-        if self.after_return
-            && let Some((b'\n', rest)) = chunk.split_first()
+        if let Some((first, rest)) = chunk.split_first()
+            && std::mem::take(&mut self.after_return)
+            && *first == b'\n'
         {
             chunk = rest;
-            self.after_return = false;
         }
         while let Some(end) = chunk.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let (line, rest) = chunk.split_at(end);
@@ -53,9 +53,6 @@ impl SseParser {
                     None => self.after_return = true,
                 }
             }
-        }
-        if !chunk.is_empty() {
-            self.after_return = false;
         }
         self.extend_line(chunk)
     }
@@ -107,6 +104,17 @@ mod tests {
     fn events_end_with_an_empty_line_and_comments_are_passed_over() {
         let text = b": hello\n\nid: 7\ndata: {\"a\":1}\n\nevent: x\nretry: 5\ndata:b\ndata: c\n\ndata: unfinished\n";
         assert_eq!(parse(text, 1000).unwrap(), ["{\"a\":1}", "b\nc"]);
+    }
+
+    #[test]
+    fn a_return_at_the_end_of_a_chunk_swallows_no_later_line_end() {
+        let mut parser = SseParser::new(64);
+        let mut events = Vec::new();
+        for part in [b"data: a\r".as_slice(), b"", b"data: b\n", b"\n", b"data: c\r", b"\n\r", b"\n"] {
+            parser.push(part, &mut events).unwrap();
+        }
+        let events: Vec<_> = events.into_iter().map(|event| event.data).collect();
+        assert_eq!(events, [b"a\nb".to_vec(), b"c".to_vec()]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use doorward_gateway_core::PeerStatus;
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Take};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
@@ -24,7 +24,7 @@ use crate::shards::ShardHandle;
 const FOLDER: &str = "/var/run/wireguard";
 
 /// A request is `get=1` or `set=1` and lines of keys, each of 64 hex digits at most.
-const REQUEST_BYTES_MAX: u64 = 64 * 1024;
+pub(crate) const REQUEST_BYTES_MAX: u64 = 64 * 1024;
 
 /// How long a client may take for its request, and for taking the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -126,7 +126,7 @@ pub(crate) async fn serve(listener: UnixListener, shard: ShardHandle, listen_por
 
 async fn answer(stream: UnixStream, shard: &ShardHandle, listen_port: u16) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read.take(REQUEST_BYTES_MAX));
+    let mut lines = bounded(read);
     loop {
         let request = tokio::time::timeout(PATIENCE, read_request(&mut lines)).await??;
         let text = match request {
@@ -140,6 +140,24 @@ async fn answer(stream: UnixStream, shard: &ShardHandle, listen_port: u16) -> io
         };
         tokio::time::timeout(PATIENCE, write.write_all(text.as_bytes())).await??;
     }
+}
+
+/// Reads lines, and no more bytes than a client may send.
+fn bounded<R: AsyncRead + Unpin>(read: R) -> BufReader<Take<R>> {
+    BufReader::new(read.take(REQUEST_BYTES_MAX))
+}
+
+/// Lists what a client asks for until it hangs up, for the fuzz target.
+pub(crate) async fn requests<R: AsyncRead + Unpin>(client: R) -> Vec<&'static str> {
+    let (mut lines, mut requests) = (bounded(client), Vec::new());
+    while let Ok(Some(request)) = read_request(&mut lines).await {
+        requests.push(match request {
+            Request::Get => "get",
+            Request::Set => "set",
+            Request::Unknown => "unknown",
+        });
+    }
+    requests
 }
 
 #[derive(Debug, PartialEq, Eq)]

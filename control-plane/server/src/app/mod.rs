@@ -69,6 +69,8 @@ pub(crate) struct Server {
     pub(crate) terms: LeaseTerms,
     /// The zone in which each resource has its name.
     pub(crate) zone: DnsName,
+    /// Where people sign in, as the owner named it.
+    pub(crate) portal: Option<String>,
     /// What people's configs route, unless somebody asks for another choice.
     pub(crate) routes: Routes,
     /// How long a gateway goes on enforcing what it last heard.

@@ -75,7 +75,8 @@ async fn hello(
     let name = gateways::hello(&app, peer.name.as_ref(), peer.identity, hello).await?;
     let session = app.hub.open(&name, peer.identity, app.clock.now());
     tracing::info!(gateway.name = %name, session = %session.id, "a gateway said hello");
-    Ok(Json(HelloReply { session: session.id, authority_ttl_ms: pump::millis(app.authority_ttl) }))
+    let authority_ttl_ms = pump::millis(app.authority_ttl);
+    Ok(Json(HelloReply { session: session.id, authority_ttl_ms, portal: app.portal.clone() }))
 }
 
 #[derive(Debug, Deserialize)]

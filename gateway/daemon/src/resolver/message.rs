@@ -224,7 +224,7 @@ fn truncate(mut answer: Vec<u8>) -> Vec<u8> {
 }
 
 /// Says where the first question of a message ends; its name is never compressed, as nothing comes before it.
-fn question_end(message: &[u8]) -> Option<usize> {
+pub(crate) fn question_end(message: &[u8]) -> Option<usize> {
     let mut at = HEADER_LEN;
     loop {
         let len = usize::from(*message.get(at)?);

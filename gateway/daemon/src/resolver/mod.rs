@@ -7,7 +7,7 @@
 
 mod counters;
 mod forward;
-mod message;
+pub(crate) mod message;
 mod serve;
 mod targets;
 

@@ -1,13 +1,12 @@
 //! The resolver's sockets: port 53 of the tunnel addresses, UDP and TCP, for devices whose packets the core let through.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener, UdpSocket as StdUdpSocket};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_model::TunnelNetwork;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{SockRef, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
@@ -15,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{Answerer, Counted, Transport};
 use crate::error::GatewayError;
+use crate::inward::{Places, bound};
 
 /// The port that every device asks on (RFC 1035 section 4.2).
 const PORT: u16 = 53;
@@ -87,8 +87,8 @@ impl ResolverSockets {
     /// [`GatewayError::Runtime`] when the runtime does not take the sockets.
     pub(crate) fn serve(self, answerer: &Arc<Answerer>, tasks: &mut JoinSet<()>) -> Result<(), GatewayError> {
         let failed = |source| GatewayError::Runtime { source };
-        let questions = Arc::new(Share::new(QUESTIONS_MAX, QUESTIONS_PER_DEVICE_MAX));
-        let connections = Arc::new(Share::new(CONNECTIONS_MAX, CONNECTIONS_PER_DEVICE_MAX));
+        let questions = Arc::new(Places::new(QUESTIONS_MAX, QUESTIONS_PER_DEVICE_MAX));
+        let connections = Arc::new(Places::new(CONNECTIONS_MAX, CONNECTIONS_PER_DEVICE_MAX));
         for socket in self.udp {
             let socket = UdpSocket::from_std(socket).map_err(failed)?;
             tasks.spawn(serve_udp(Arc::new(socket), Arc::clone(answerer), Arc::clone(&questions)));
@@ -101,26 +101,7 @@ impl ResolverSockets {
     }
 }
 
-fn bound(interface: &str, address: SocketAddr, kind: Type) -> std::io::Result<Socket> {
-    let protocol = if kind == Type::DGRAM { Protocol::UDP } else { Protocol::TCP };
-    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
-    // TCP: the connections of a gateway that was just killed linger. UDP: see `ResolverSockets::bind`.
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-        // The kernel may still be about to accept the address that the interface was just given.
-        socket.set_freebind_v6(true)?;
-    }
-    socket.bind_device(Some(interface.as_bytes()))?;
-    socket.bind(&address.into())?;
-    if kind == Type::DGRAM {
-        socket.set_reuse_address(false)?;
-    }
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-async fn serve_udp(socket: Arc<UdpSocket>, answerer: Arc<Answerer>, share: Arc<Share>) {
+async fn serve_udp(socket: Arc<UdpSocket>, answerer: Arc<Answerer>, share: Arc<Places>) {
     let mut buffer = vec![0; QUESTION_LEN_MAX];
     loop {
         let (question, from) = match socket.recv_from(&mut buffer).await {
@@ -131,7 +112,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, answerer: Arc<Answerer>, share: Arc<S
                 continue;
             }
         };
-        let Some(place) = Share::take(&share, from.ip()) else {
+        let Some(place) = Places::take(&share, from.ip()) else {
             answerer.counters.count(Counted::Busy);
             continue;
         };
@@ -146,7 +127,7 @@ async fn serve_udp(socket: Arc<UdpSocket>, answerer: Arc<Answerer>, share: Arc<S
     }
 }
 
-async fn serve_tcp(listener: TcpListener, answerer: Arc<Answerer>, share: Arc<Share>) {
+async fn serve_tcp(listener: TcpListener, answerer: Arc<Answerer>, share: Arc<Places>) {
     loop {
         let (stream, from) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -156,7 +137,7 @@ async fn serve_tcp(listener: TcpListener, answerer: Arc<Answerer>, share: Arc<Sh
                 continue;
             }
         };
-        let Some(place) = Share::take(&share, from.ip()) else {
+        let Some(place) = Places::take(&share, from.ip()) else {
             answerer.counters.count(Counted::Busy);
             continue;
         };
@@ -182,69 +163,5 @@ async fn converse(mut stream: TcpStream, device: IpAddr, answerer: &Answerer) ->
         let answer = answerer.answer(device, &question, Transport::Tcp).await?;
         let len = u16::try_from(answer.len()).ok()?.to_be_bytes();
         timeout(IDLE_MAX, stream.write_all(&[&len, &answer[..]].concat())).await.ok()?.ok()?;
-    }
-}
-
-/// Places that devices share: so many in all, so many for each.
-struct Share {
-    taken: Mutex<(usize, HashMap<IpAddr, usize>)>,
-    max: usize,
-    per_device_max: usize,
-}
-
-impl Share {
-    fn new(max: usize, per_device_max: usize) -> Self {
-        Self { taken: Mutex::default(), max, per_device_max }
-    }
-
-    fn take(this: &Arc<Self>, device: IpAddr) -> Option<Place> {
-        let mut taken = this.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, by_device) = &mut *taken;
-        let own = by_device.get(&device).copied().unwrap_or(0);
-        if *all >= this.max || own >= this.per_device_max {
-            return None;
-        }
-        *all = all.saturating_add(1);
-        by_device.insert(device, own.saturating_add(1));
-        Some(Place { share: Arc::clone(this), device })
-    }
-}
-
-/// One place, given back when dropped.
-struct Place {
-    share: Arc<Share>,
-    device: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut taken = self.share.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, by_device) = &mut *taken;
-        *all = all.saturating_sub(1);
-        match by_device.get_mut(&self.device) {
-            Some(own) if *own > 1 => *own = own.saturating_sub(1),
-            Some(_) | None => {
-                by_device.remove(&self.device);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_device_cannot_take_the_places_of_all() {
-        let share = Arc::new(Share::new(3, 2));
-        let [one, two]: [IpAddr; 2] = ["100.80.0.2", "100.80.0.3"].map(|text| text.parse().unwrap());
-        let held: Vec<_> = (0..5).filter_map(|_| Share::take(&share, one)).collect();
-        assert_eq!(held.len(), 2);
-        let other = Share::take(&share, two).unwrap();
-        assert!(Share::take(&share, two).is_none(), "all are taken");
-        drop(held);
-        assert!(Share::take(&share, two).is_some());
-        drop(other);
-        assert!(share.taken.lock().unwrap().1.is_empty(), "nothing is remembered of who asked");
     }
 }

@@ -118,7 +118,7 @@ impl Shared {
             "/feed/v1/hello" => {
                 self.heard.lock().unwrap().hellos.push(serde_json::from_slice(&body).unwrap());
                 let authority_ttl_ms = u64::try_from(self.ttl.as_millis()).unwrap();
-                let reply = HelloReply { session: self.session, authority_ttl_ms };
+                let reply = HelloReply { session: self.session, authority_ttl_ms, portal: None };
                 whole(StatusCode::OK, serde_json::to_string(&reply).unwrap())
             }
             "/feed/v1/stream" => self.stream(),
