@@ -7,6 +7,7 @@ mod device;
 mod gateway;
 mod grant;
 mod lockdown;
+mod owner;
 mod person;
 mod preshared_key;
 mod receipts;
@@ -87,6 +88,9 @@ enum Command {
     /// People: who may have access at all
     #[command(subcommand, after_help = person::EXAMPLES)]
     Person(person::PersonCommand),
+    /// Owners: the way in, the first time or again
+    #[command(subcommand, after_help = owner::EXAMPLES)]
+    Owner(owner::OwnerCommand),
     /// Resources: what stands behind the gateway
     #[command(subcommand, after_help = resource::EXAMPLES)]
     Resource(resource::ResourceCommand),
@@ -135,6 +139,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
         Command::Completions(args) => completions::run(&args, out),
         Command::Version => version(out),
         Command::Person(command) => with_client(common, &data, async |client| person::run(command, client, out).await),
+        Command::Owner(command) => with_client(common, &data, async |client| owner::run(command, client, out).await),
         Command::Resource(command) => {
             with_client(common, &data, async |client| resource::run(command, client, out).await)
         }

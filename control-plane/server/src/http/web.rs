@@ -27,9 +27,13 @@ const AGENT_BYTES_MAX: usize = 512;
 
 /// Returns the session's secret that a request carries.
 pub(crate) fn session_secret(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE)
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()
+    pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()
 }
 
 /// Says whether a person makes the request, or a page that they left open: its module says so of itself.
@@ -52,6 +56,24 @@ pub(crate) fn forget(response: &mut Response) {
     let gone = HeaderValue::from_static("__Host-doorward=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
     response.headers_mut().append(header::SET_COOKIE, gone);
     response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
+}
+
+/// The cookie of somebody who is at the identity provider, or who still has to show a passkey.
+const AWAY_COOKIE: &str = "__Host-doorward-provider";
+
+/// Returns the secret of somebody who comes back from the identity provider.
+pub(crate) fn away_secret(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, AWAY_COOKIE)
+}
+
+/// Hands that secret to the browser, for ten minutes.
+pub(crate) fn keep_away(secret: &str, response: &mut Response) -> Result<(), Refusal> {
+    let text = format!("{AWAY_COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600");
+    let mut value = HeaderValue::try_from(text)
+        .map_err(|error| Refusal::Internal(format!("a cookie could not be written: {error}")))?;
+    value.set_sensitive(true);
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(())
 }
 
 /// Somebody with a session in their browser.
