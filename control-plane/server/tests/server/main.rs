@@ -17,8 +17,12 @@ mod feed;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod idp;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod provider;
 #[cfg(test)]
 mod world;

@@ -5,6 +5,7 @@
 
 pub(crate) mod invite;
 pub(crate) mod join;
+pub(crate) mod login;
 pub(crate) mod passkeys;
 mod password;
 pub(crate) mod provider;

@@ -1,6 +1,7 @@
 //! The pages on which people come in, sign in, and look after what they sign in with.
 
 mod join;
+mod login;
 mod provider;
 mod security;
 mod sign_in;
@@ -32,6 +33,8 @@ pub(crate) fn routes() -> Router<App> {
         .route("/sign-in/provider/callback", get(provider::arrive))
         .route("/sign-in/provider/passkey", get(provider::passkey_page))
         .route("/join/{secret}/provider", post(provider::begin_join))
+        .route("/login", get(login::page).post(login::approve))
+        .route("/login/device", get(login::device_page).post(login::device_approve))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/step-up", get(step_up::page).post(step_up::code))
         .route("/security", get(security::page))
@@ -43,7 +46,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/security/sessions/end-all", post(security::session_end_all))
 }
 
-/// What the pages' module asks for; it answers in JSON, refusals too.
+/// What the pages' module and `doorward login` ask for; it answers in JSON, refusals too.
 pub(crate) fn ceremonies() -> Router<App> {
     Router::new()
         .route("/setup/{secret}/passkey/start", post(join::setup_passkey_start))
@@ -54,6 +57,9 @@ pub(crate) fn ceremonies() -> Router<App> {
         .route("/sign-in/passkey/finish", post(sign_in::passkey_finish))
         .route("/sign-in/provider/passkey/start", post(provider::passkey_start))
         .route("/sign-in/provider/passkey/finish", post(provider::passkey_finish))
+        .route("/login/redeem", post(login::redeem))
+        .route("/login/wait", post(login::device))
+        .route("/login/poll", post(login::poll))
         .route("/step-up/passkey/start", post(step_up::passkey_start))
         .route("/step-up/passkey/finish", post(step_up::passkey_finish))
         .route("/security/passkeys/start", post(security::passkey_start))

@@ -20,9 +20,10 @@ use crate::http::web::{PageForm, away_secret, keep, keep_away};
 /// A page that leads on: our policy lets no form lead to another site, and a link may.
 #[derive(Template)]
 #[template(path = "account/onward.html")]
-struct OnwardPage {
-    page: Page,
-    url: String,
+pub(super) struct OnwardPage {
+    pub(super) page: Page,
+    pub(super) url: String,
+    pub(super) to: &'static str,
 }
 
 #[derive(Template)]
@@ -51,7 +52,7 @@ pub(super) async fn begin_join(
     PageForm(form): PageForm<Accepting>,
 ) -> Shown {
     let away = provider::begin_join(&app, &secret, form.accepts).await?;
-    let mut response = show(&OnwardPage { page: Page::new(None, "/join").narrow(), url: away.url.clone() })?;
+    let mut response = show(&OnwardPage { page: Page::new(None, "/join").narrow(), url: away.url.clone(), to: "your identity provider" })?;
     keep_away(&away.secret, &mut response)?;
     Ok(response)
 }
