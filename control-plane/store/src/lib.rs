@@ -13,6 +13,7 @@
 mod alerts;
 mod attempts;
 mod audit;
+mod browse;
 mod credentials;
 mod db;
 mod devices;
@@ -33,6 +34,7 @@ mod tokens;
 mod tx;
 
 pub use attempts::{Ceremony, NewCeremony};
+pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use error::StoreError;
 pub use open::Store;
 pub use outbox::Changes;

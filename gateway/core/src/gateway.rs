@@ -266,21 +266,12 @@ impl<N: Noise> Gateway<N> {
 
     /// Lists the peers, for `wg show`.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> {
-        self.devices.iter().map(|(_, device)| {
-            let leased = &device.leased;
-            let peer = device.peer.as_deref();
-            let (rx_bytes, tx_bytes) = peer.map_or((0, 0), |peer| peer.bytes());
-            PeerStatus {
-                device: leased.id,
-                public_key: leased.public_key,
-                has_preshared_key: leased.preshared_key.is_some(),
-                endpoint: peer.and_then(|peer| peer.endpoint()).map(|(endpoint, _)| endpoint),
-                last_handshake: peer.and_then(|peer| peer.last_handshake()),
-                rx_bytes,
-                tx_bytes,
-                allowed_ips: leased.addresses().map(IpNet::from),
-            }
-        })
+        self.devices.iter().map(|(_, device)| device.status())
+    }
+
+    /// Lists the peers whose tunnels live, for reports; it walks no others.
+    pub fn peers_live(&self) -> impl Iterator<Item = PeerStatus> {
+        self.live.iter().filter_map(|at| self.devices.get(*at)).map(|device| device.status())
     }
 
     /// Lists the live flows.
