@@ -3,6 +3,7 @@
 
 pub mod api;
 mod app;
+mod client_text;
 mod clock;
 mod config;
 mod error;
@@ -14,6 +15,8 @@ mod net;
 mod router;
 mod run;
 
+pub use client_text::{ClientTextError, wg_quick};
+pub use http::pages::page_routes;
 pub use config::{ControlPlaneConfig, ServerSection};
 pub use error::ControlPlaneError;
 

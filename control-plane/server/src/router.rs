@@ -22,7 +22,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
-        .merge(pages::routes(app))
+        .merge(pages::router(app))
         .with_state(app.clone())
         .limited()
 }

@@ -5,6 +5,8 @@ mod addresses;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod feed;
