@@ -103,6 +103,8 @@ actions! {
     DeviceReportLost = "device.report_lost",
     /// A device's time ran out.
     DeviceEnd = "device.end",
+    /// A device's key was seen in two places; its sign-in counts no more.
+    DeviceWindowClose = "device.window_close",
     /// Turn the lockdown on.
     LockdownOn = "lockdown.on",
     /// Turn the lockdown off.
@@ -244,6 +246,7 @@ const fn need(action: Action) -> Need {
         Action::PersonEnd
         | Action::GrantEnd
         | Action::DeviceEnd
+        | Action::DeviceWindowClose
         | Action::ReceiptRecord
         | Action::GatewayEnrol
         | Action::GatewayHello

@@ -24,6 +24,8 @@ pub struct Device {
     pub not_after: Option<Timestamp>,
     /// When it was enrolled.
     pub created_at: Timestamp,
+    /// When its key was seen in two places, last: no sign-in of before counts for it.
+    pub window_closed_at: Option<Timestamp>,
     /// Its end, where it has been ended.
     pub revoked: Option<Revocation>,
 }

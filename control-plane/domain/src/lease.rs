@@ -71,9 +71,15 @@ pub fn derive_lease(subject: &LeaseSubject, terms: &LeaseTerms, now: Timestamp) 
         address_v4,
         address_v6,
         validity,
-        sign_in_until: (!terms.sign_in_window.is_zero()).then(|| principal.signed_in_until.unwrap_or(Timestamp::MIN)),
+        sign_in_until: (!terms.sign_in_window.is_zero()).then(|| sign_in_until(principal, device)),
         rules,
     })
+}
+
+/// Until when a person's sign-in opens a device: not at all where the device's key was seen in two places since.
+fn sign_in_until(principal: &Principal, device: &Device) -> Timestamp {
+    let closed = device.window_closed_at.is_some_and(|closed| principal.signed_in_at.is_none_or(|at| at <= closed));
+    principal.signed_in_until.filter(|_| !closed).unwrap_or(Timestamp::MIN)
 }
 
 fn end_of(principal: &Principal, device: &Device, now: Timestamp) -> Option<EndReason> {
@@ -185,6 +191,7 @@ pub(crate) mod fixtures {
             slot: u32::from(n),
             not_after: None,
             created_at: t(0),
+            window_closed_at: None,
             revoked: None,
         }
     }
@@ -360,6 +367,22 @@ mod tests {
             Derived::Ended(reason) => panic!("{reason}"),
         };
         assert_eq!((sign_in(0), sign_in(3600)), (None, Some(Timestamp::MIN)));
+    }
+
+    #[test]
+    fn a_key_seen_in_two_places_waits_for_a_sign_in_that_comes_after() {
+        let until = |signed_in_at, closed_at| {
+            let principal = Principal { signed_in_at, signed_in_until: Some(t(100)), ..person(1) };
+            let device = Device { window_closed_at: closed_at, ..device(1, 1) };
+            match derive_lease(&LeaseSubject { principal, device, ..subject() }, &terms(3600), t(15)) {
+                Derived::Lease(lease) => lease.sign_in_until.unwrap(),
+                Derived::Ended(reason) => panic!("{reason}"),
+            }
+        };
+        assert_eq!(until(Some(t(10)), None), t(100));
+        assert_eq!(until(Some(t(10)), Some(t(12))), Timestamp::MIN);
+        assert_eq!(until(Some(t(12)), Some(t(12))), Timestamp::MIN, "which came first is not known");
+        assert_eq!(until(Some(t(13)), Some(t(12))), t(100));
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(crate) fn device(row: &Row) -> Result<Device, StoreError> {
         slot: u32::try_from(row.get::<i64>("d_slot")?).map_err(|source| StoreError::corrupt("slot", source))?,
         not_after: row.time_opt("d_not_after")?,
         created_at: row.time("d_created_at")?,
+        window_closed_at: row.time_opt("d_window_closed_at")?,
         revoked,
     })
 }
@@ -56,7 +57,7 @@ macro_rules! device_columns {
     () => {
         "d.id AS d_id, d.principal_id AS d_principal_id, d.name AS d_name, d.public_key AS d_public_key, \
          d.preshared_key AS d_preshared_key, d.slot AS d_slot, d.not_after AS d_not_after, d.created_at AS d_created_at, \
-         d.revoked_at AS d_revoked_at, d.revoked_reason AS d_revoked_reason"
+         d.window_closed_at AS d_window_closed_at, d.revoked_at AS d_revoked_at, d.revoked_reason AS d_revoked_reason"
     };
 }
 pub(crate) use device_columns;
@@ -179,6 +180,15 @@ impl WriteTx {
         self.tx.execute(take, args![i64::from(slot), new.id.uuid()]).await?;
         let added = self.device(new.id).await?;
         added.ok_or_else(|| StoreError::not_found("the device that was added cannot be read back"))
+    }
+
+    /// Notes that a device's key was seen in two places: no sign-in up to that moment counts for it.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn device_window_close(&mut self, id: DeviceId, at: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE devices SET window_closed_at = $2 WHERE id = $1";
+        self.tx.execute(sql, args![id.uuid(), at]).await.map(drop)
     }
 
     /// Gives a device another pre-shared key, or none.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind};
+use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Timestamp};
 
 use crate::Now;
 use crate::hash::{Map, Seed};
@@ -19,6 +19,8 @@ pub(crate) type Subject = (Option<DeviceId>, GatewayEventKind, u8);
 struct Said {
     at: Now,
     suppressed: u64,
+    /// When it would have been said last: who acts on it must not take it for what came later.
+    suppressed_at: Timestamp,
     /// What was said, to be said again with a count. `None` until [`Notices::remember`].
     last: Option<GatewayEvent>,
 }
@@ -40,17 +42,18 @@ impl Notices {
         if let Some(said) = self.said.get_mut(&subject) {
             if now.boot.since(said.at.boot) < APART {
                 said.suppressed = said.suppressed.saturating_add(1);
+                said.suppressed_at = now.wall;
                 return None;
             }
             let count = said.suppressed.saturating_add(1);
-            *said = Said { at: now, suppressed: 0, last: None };
+            *said = Said { at: now, suppressed: 0, suppressed_at: now.wall, last: None };
             return Some(count);
         }
         if self.said.len() >= SUBJECTS_MAX {
             self.dropped = self.dropped.saturating_add(1);
             return None;
         }
-        self.said.insert(subject, Said { at: now, suppressed: 0, last: None });
+        self.said.insert(subject, Said { at: now, suppressed: 0, suppressed_at: now.wall, last: None });
         Some(1)
     }
 
@@ -73,7 +76,7 @@ impl Notices {
                 return true;
             }
             let Some(last) = said.last.as_ref().filter(|_| said.suppressed > 0) else { return false };
-            due.push(GatewayEvent { at: now.wall, count: said.suppressed, ..last.clone() });
+            due.push(GatewayEvent { at: said.suppressed_at, count: said.suppressed, ..last.clone() });
             (said.at, said.suppressed) = (now, 0);
             true
         });

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::secret::fresh_secret;
-use super::{App, Record, Refusal, allow, allow_read, status};
+use super::{App, Record, Refusal, allow, allow_read, copied_key, status};
 use crate::api::{Gateway, GatewayRemoved, GatewayToken};
 use crate::feed::Identity;
 
@@ -153,6 +153,7 @@ pub(crate) async fn enrolled(
 
 /// Keeps what a gateway saw; what is urgent is logged as a warning.
 pub(crate) async fn events(app: &App, gateway: &GatewayName, events: Vec<GatewayEvent>) -> Result<(), Refusal> {
+    copied_key::close_windows(app, gateway, &events).await?;
     let alerts: Vec<Alert> = events.into_iter().map(|event| Alert::from_gateway(gateway, event)).collect();
     alerts.iter().for_each(status::log);
     if !alerts.is_empty() {

@@ -103,8 +103,8 @@ impl Model {
                 }
             }
             Command::OwnAddresses(own) => self.own.clone_from(own),
-            // Schedules have no names and no resolver.
-            Command::Resolved { .. } | Command::ResolverListens(_) => {}
+            // Schedules have no names, no resolver and no portal.
+            Command::Resolved { .. } | Command::ResolverListens(_) | Command::PortalListens { .. } => {}
         }
         self.settle(now, &changed);
     }
