@@ -169,7 +169,9 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
 /// Returns the server that was named, which logging in needs.
 fn elsewhere(common: &Common) -> Result<String, CliError> {
     let missing = || {
-        CliError::Usage("say where with --server https://HOST:PORT: on this machine the admin socket needs no login".to_owned())
+        CliError::Usage(
+            "say where with --server https://HOST:PORT: on this machine the admin socket needs no login".to_owned(),
+        )
     };
     common.server.clone().ok_or_else(missing)
 }

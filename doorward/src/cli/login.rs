@@ -53,7 +53,11 @@ pub(super) async fn run(args: &LoginArgs, server: &str, client: &Client, out: Ou
 pub(super) fn forget(server: &str, out: Output) -> Result<(), CliError> {
     let found = saved_login::forget(server)?;
     out.result(&serde_json::json!({ "server": server, "forgotten": found }), |_| {
-        if found { format!("forgotten: you are nobody on {server}") } else { format!("there was no login for {server}") }
+        if found {
+            format!("forgotten: you are nobody on {server}")
+        } else {
+            format!("there was no login for {server}")
+        }
     })
 }
 

@@ -119,7 +119,11 @@ impl Sent {
         assert_eq!((asked["response_type"].as_str(), asked["client_id"].as_str()), ("code", "doorward"));
         assert_eq!(asked["code_challenge_method"], "S256");
         assert_eq!(asked["redirect_uri"], "https://door.shop.example:8443/sign-in/provider/callback");
-        Self { state: asked["state"].clone(), nonce: asked["nonce"].clone(), challenge: asked["code_challenge"].clone() }
+        Self {
+            state: asked["state"].clone(),
+            nonce: asked["nonce"].clone(),
+            challenge: asked["code_challenge"].clone(),
+        }
     }
 
     /// The way back with a code.
@@ -149,7 +153,9 @@ async fn keys(State(idp): State<Arc<Inner>>) -> Json<Value> {
     let key = idp.key.lock().unwrap();
     let point = key.1.public_key().as_ref().to_vec();
     let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..65]));
-    Json(json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": key.0, "use": "sig", "alg": "ES256" }] }))
+    Json(
+        json!({ "keys": [{ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": key.0, "use": "sig", "alg": "ES256" }] }),
+    )
 }
 
 async fn token(

@@ -131,8 +131,7 @@ pub(crate) async fn approve_typed(
         ),
         other => other,
     })?;
-    let approval =
-        Approval { person: person.id, name: waiting.name, challenge: None, factor_at: session.factor_at };
+    let approval = Approval { person: person.id, name: waiting.name, challenge: None, factor_at: session.factor_at };
     keep(app, APPROVED, &approved_hash(&waiting.hash), Some(person.id), &approval, CODE_MAX).await?;
     Ok(approval.name)
 }

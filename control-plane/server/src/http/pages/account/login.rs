@@ -69,7 +69,11 @@ pub(super) struct Typed {
     code: String,
 }
 
-pub(super) async fn device_approve(State(app): State<App>, session: Session, PageForm(typed): PageForm<Typed>) -> Shown {
+pub(super) async fn device_approve(
+    State(app): State<App>,
+    session: Session,
+    PageForm(typed): PageForm<Typed>,
+) -> Shown {
     match login::approve_typed(&app, &session.person, &session.session, &typed.code).await {
         Ok(name) => {
             let text = format!("{name} acts for you now. You can close this page.");

@@ -52,7 +52,11 @@ pub(super) async fn begin_join(
     PageForm(form): PageForm<Accepting>,
 ) -> Shown {
     let away = provider::begin_join(&app, &secret, form.accepts).await?;
-    let mut response = show(&OnwardPage { page: Page::new(None, "/join").narrow(), url: away.url.clone(), to: "your identity provider" })?;
+    let mut response = show(&OnwardPage {
+        page: Page::new(None, "/join").narrow(),
+        url: away.url.clone(),
+        to: "your identity provider",
+    })?;
     keep_away(&away.secret, &mut response)?;
     Ok(response)
 }
