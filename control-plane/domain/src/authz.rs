@@ -99,6 +99,8 @@ actions! {
     DevicePresharedKey = "device.preshared_key",
     /// End a device.
     DeviceRevoke = "device.revoke",
+    /// End a device because its owner lost it.
+    DeviceReportLost = "device.report_lost",
     /// A device's time ran out.
     DeviceEnd = "device.end",
     /// A device's key was seen in two places; its sign-in counts no more.
@@ -225,10 +227,10 @@ enum Need {
     FreshAdmin,
     /// The same, and not for oneself.
     FreshAdminForOthers,
-    /// The person concerned, or a role that administers with a fresh factor.
-    SelfOrFreshAdmin,
     /// The person concerned, or a role that administers.
     SelfOrAdmin,
+    /// The person concerned, or a role that administers with a fresh factor.
+    SelfOrFreshAdmin,
     /// The person concerned and nobody else.
     Oneself,
     /// The same, with a fresh factor.
@@ -267,6 +269,7 @@ const fn need(action: Action) -> Need {
         | Action::TokenAdd
         | Action::PersonInvite => Need::FreshAdmin,
         Action::GrantAdd => Need::FreshAdminForOthers,
+        Action::DeviceReportLost => Need::SelfOrAdmin,
         Action::DeviceAdd | Action::DevicePresharedKey => Need::SelfOrFreshAdmin,
         Action::SessionEnd => Need::SelfOrAdmin,
         Action::OwnerSetup
@@ -317,8 +320,8 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         Need::FreshAdmin => (role.administers(), true),
         Need::FreshAdminForOthers if own => return denied("nobody gives access to themselves; ask another admin"),
         Need::FreshAdminForOthers => (role.administers(), true),
-        Need::SelfOrFreshAdmin => (own || role.administers(), !own),
         Need::SelfOrAdmin => (own || role.administers(), false),
+        Need::SelfOrFreshAdmin => (own || role.administers(), !own),
         Need::Oneself => (own, false),
         Need::FreshOneself => (own, true),
     };

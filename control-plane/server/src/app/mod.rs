@@ -10,6 +10,7 @@ pub(crate) mod devices;
 pub(crate) mod enrolment;
 pub(crate) mod gateways;
 pub(crate) mod grants;
+pub(crate) mod home;
 pub(crate) mod lockdown;
 pub(crate) mod people;
 mod reach;

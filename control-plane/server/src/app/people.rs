@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{Emails, promised};
-use super::{App, Record, Refusal, Server, allow, allow_read, reason, views};
+use super::{App, Record, Refusal, allow, allow_read, reason, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew};
 
 /// Lists everybody with what they have.
@@ -45,7 +45,7 @@ pub(crate) async fn show(app: &App, actor: &Actor, email: &Email) -> Result<Pers
     allow_read(actor)?;
     let mut read = app.store.read().await?;
     let person = find(&mut read, email).await?;
-    app.render_person(&mut read, &person, app.clock.now()).await
+    render(app, &mut read, &person, app.clock.now()).await
 }
 
 /// Adds a person.
@@ -107,7 +107,7 @@ pub(crate) async fn restore(app: &App, actor: &Actor, email: &Email, why: Option
     commit_change(app, request, |person, devices, _, now| domain::restore(person, devices, now)).await?;
     let mut read = app.store.read().await?;
     let person = find(&mut read, email).await?;
-    app.render_person(&mut read, &person, app.clock.now()).await
+    render(app, &mut read, &person, app.clock.now()).await
 }
 
 /// Finds a person by address, in whatever state.
@@ -203,17 +203,20 @@ async fn orphans(tx: &mut WriteTx, effect: &Effect) -> Result<Vec<String>, Refus
     Ok(sponsored.iter().map(warn).collect())
 }
 
-impl Server {
-    /// Renders a person with what they have.
-    async fn render_person(&self, read: &mut ReadTx, person: &Principal, now: Timestamp) -> Result<Person, Refusal> {
-        let sponsor = match person.sponsor {
-            Some(id) => read.person(id).await?.map(|sponsor| sponsor.email),
-            None => None,
-        };
-        let devices = read.devices_of(person.id).await?;
-        let devices = devices.iter().map(|device| views::device(device, &person.email, &self.terms.network, now));
-        let grants = read.grants_of(person.id).await?;
-        let grants = grants.iter().map(|granted| views::grant(self, granted, &person.email, now)).collect();
-        Ok(views::person(person, sponsor, devices.collect::<Result<_, _>>()?, grants))
-    }
+/// Renders a person with what they have.
+pub(crate) async fn render(
+    app: &App,
+    read: &mut ReadTx,
+    person: &Principal,
+    now: Timestamp,
+) -> Result<Person, Refusal> {
+    let sponsor = match person.sponsor {
+        Some(id) => read.person(id).await?.map(|sponsor| sponsor.email),
+        None => None,
+    };
+    let devices = read.devices_of(person.id).await?;
+    let devices = devices.iter().map(|device| views::device(device, &person.email, &app.terms.network, now));
+    let grants = read.grants_of(person.id).await?;
+    let grants = grants.iter().map(|granted| views::grant(app, granted, &person.email, now)).collect();
+    Ok(views::person(person, sponsor, devices.collect::<Result<_, _>>()?, grants))
 }

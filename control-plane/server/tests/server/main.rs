@@ -11,6 +11,8 @@ mod authenticator;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod feed;
