@@ -16,9 +16,9 @@ mod router;
 mod run;
 
 pub use client_text::{ClientTextError, wg_quick};
-pub use http::pages::page_routes;
 pub use config::{ControlPlaneConfig, ServerSection};
 pub use error::ControlPlaneError;
+pub use http::pages::page_routes;
 
 /// Tells the server to finish what it does and to leave.
 pub type Shutdown = tokio_util::sync::CancellationToken;

@@ -33,8 +33,8 @@ pub mod test_support;
 mod tokens;
 mod tx;
 
-pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use attempts::{Ceremony, NewCeremony};
+pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use error::StoreError;
 pub use open::Store;
 pub use outbox::Changes;

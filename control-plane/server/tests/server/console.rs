@@ -12,10 +12,16 @@ on_both!(a_person_is_added_given_access_and_put_out_with_a_receipt, |world: Worl
     let gateway = Gateway::local(&world, "main").await.obedient();
     let person = "email=dba%40agency.example&name=Agency+DBA&kind=contractor&sponsor=support%40shop.example&until=4d";
     let (status, location, _) = form(&world, "/admin/people", person).await;
-    assert_eq!((status, location.as_deref()), (StatusCode::SEE_OTHER, Some("/admin/people/dba@agency.example?done=added")));
+    assert_eq!(
+        (status, location.as_deref()),
+        (StatusCode::SEE_OTHER, Some("/admin/people/dba@agency.example?done=added"))
+    );
     let grant = "email=dba%40agency.example&resource=panel&how_long=8h&reason=migrate&of_person=true";
     let (status, location, _) = form(&world, "/admin/grants", grant).await;
-    assert_eq!((status, location.as_deref()), (StatusCode::SEE_OTHER, Some("/admin/people/dba@agency.example?done=granted")));
+    assert_eq!(
+        (status, location.as_deref()),
+        (StatusCode::SEE_OTHER, Some("/admin/people/dba@agency.example?done=granted"))
+    );
     world.device("dba@agency.example", "laptop", 7).await;
     let shown = get(&world, "/admin/people/dba@agency.example").await;
     for expected in ["Agency DBA", "panel", "laptop", "migrate", "support@shop.example"] {
@@ -23,7 +29,9 @@ on_both!(a_person_is_added_given_access_and_put_out_with_a_receipt, |world: Worl
     }
     let (status, _, receipt) = form(&world, "/admin/people/dba@agency.example/offboard", "reason=contract+ended").await;
     assert_eq!(status, StatusCode::OK);
-    for expected in ["dba@agency.example is out", "ms after it was decided", "confirmed", "laptop of dba@agency.example", "7 ms"] {
+    for expected in
+        ["dba@agency.example is out", "ms after it was decided", "confirmed", "laptop of dba@agency.example", "7 ms"]
+    {
         assert!(receipt.contains(expected), "{expected} is not in {receipt}");
     }
     assert_eq!(world.get("/api/v1/people/dba@agency.example").await["state"], "departed");
@@ -108,7 +116,12 @@ on_both!(a_wrong_form_says_what_is_wrong_and_changes_nothing, |world: World| asy
         ("/admin/people", "email=&name=N&kind=staff", StatusCode::BAD_REQUEST, "is empty"),
         ("/admin/people", "email=a%40b.example&name=N&kind=king", StatusCode::BAD_REQUEST, "unknown variant"),
         ("/admin/people", "email=c%40b.example&name=N&kind=contractor", StatusCode::FORBIDDEN, "sponsor"),
-        ("/admin/grants", "email=support%40shop.example&resource=panel&how_long=soon", StatusCode::BAD_REQUEST, "How long"),
+        (
+            "/admin/grants",
+            "email=support%40shop.example&resource=panel&how_long=soon",
+            StatusCode::BAD_REQUEST,
+            "How long",
+        ),
         ("/admin/grants", "email=support%40shop.example&resource=none&how_long=8h", StatusCode::NOT_FOUND, "none"),
         ("/admin/resources", "name=x&targets=&allow=tcp%2F1", StatusCode::BAD_REQUEST, "at least one"),
         ("/admin/lockdown", "turn=maybe", StatusCode::BAD_REQUEST, "unknown variant"),

@@ -17,4 +17,6 @@ mod openapi;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod world;

@@ -5,8 +5,8 @@ use axum::extract::State;
 use doorward_model::DeviceId;
 use doorward_store::DeviceRow;
 
-use super::super::receipt::show_receipt;
 use super::super::forms::{ReasonForm, reason};
+use super::super::receipt::show_receipt;
 use super::super::{Page, Shown, filters, show};
 use super::list::{Ask, List};
 use crate::app::{App, Caller, browse, devices};

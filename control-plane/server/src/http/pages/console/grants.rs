@@ -7,8 +7,8 @@ use doorward_model::{GrantId, TimeLimit};
 use doorward_store::GrantRow;
 use serde::Deserialize;
 
-use super::super::receipt::show_receipt;
 use super::super::forms::{ReasonForm, needed, optional, reason, span_or_end};
+use super::super::receipt::show_receipt;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::{Ask, List};
 use super::people::to_person;

@@ -5,8 +5,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect};
 use serde::Deserialize;
 
-use super::super::receipt::show_receipt;
 use super::super::forms::reason;
+use super::super::receipt::show_receipt;
 use super::super::{Page, Shown, filters, show};
 use crate::api::{LockdownSet, LockdownStatus};
 use crate::app::{App, Caller, lockdown};

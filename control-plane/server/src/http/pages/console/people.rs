@@ -8,8 +8,8 @@ use doorward_model::Email;
 use doorward_store::PersonRow;
 use serde::Deserialize;
 
-use super::super::receipt::show_receipt;
 use super::super::forms::{ReasonForm, needed, optional, reason};
+use super::super::receipt::show_receipt;
 use super::super::words::Worded as _;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::{Ask, List};

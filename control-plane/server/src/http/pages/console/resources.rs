@@ -8,8 +8,8 @@ use axum::response::{IntoResponse as _, Redirect};
 use doorward_model::{ResourceId, ResourceName};
 use serde::Deserialize;
 
-use super::super::receipt::show_receipt;
 use super::super::forms::{needed, several};
+use super::super::receipt::show_receipt;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::Ask;
 use crate::api::{Resource, ResourceNew};

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::forms::needed;
 use super::super::{Page, Shown, show};
-use crate::api::{DeviceNew, Device};
+use crate::api::{Device, DeviceNew};
 use crate::app::home::signed_in;
 use crate::app::{App, Caller, Refusal, devices};
 use crate::client_text::wg_quick;
