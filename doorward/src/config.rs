@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
-use doorward_control_plane::{ControlPlaneConfig, ServerSection};
+use doorward_control_plane::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 use doorward_gateway::{GatewayConfig, GatewaySection};
 use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -89,6 +89,8 @@ pub(crate) enum ConfigError {
 #[serde(deny_unknown_fields, default)]
 struct DoorwardToml {
     server: ServerSection,
+    mail: MailSection,
+    oidc: OidcSection,
     gateway: GatewaySection,
     network: NetworkSection,
     authority: AuthoritySection,
@@ -154,6 +156,8 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     server: ServerSection,
+    mail: MailSection,
+    oidc: OidcSection,
     gateway: GatewaySection,
     network: TunnelNetwork,
     zone: DnsName,
@@ -222,6 +226,8 @@ impl Config {
         }
         Ok(Self {
             server: file.server,
+            mail: file.mail,
+            oidc: file.oidc,
             gateway: file.gateway,
             network,
             zone: file.network.zone,
@@ -242,6 +248,8 @@ impl Config {
     pub(crate) fn control_plane(&self) -> ControlPlaneConfig {
         ControlPlaneConfig {
             server: self.server.clone(),
+            mail: self.mail.clone(),
+            oidc: self.oidc.clone(),
             network: self.network,
             zone: self.zone.clone(),
             routes: self.routes,

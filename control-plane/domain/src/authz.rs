@@ -229,8 +229,6 @@ enum Need {
     FreshAdminForOthers,
     /// The person concerned, or a role that administers with a fresh factor.
     SelfOrFreshAdmin,
-    /// The person concerned, or a role that administers.
-    SelfOrAdmin,
     /// The person concerned and nobody else.
     Oneself,
     /// The same, with a fresh factor.
@@ -320,7 +318,6 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         Need::FreshAdminForOthers if own => return denied("nobody gives access to themselves; ask another admin"),
         Need::FreshAdminForOthers => (role.administers(), true),
         Need::SelfOrFreshAdmin => (own || role.administers(), !own),
-        Need::SelfOrAdmin => (own || role.administers(), false),
         Need::Oneself => (own, false),
         Need::FreshOneself => (own, true),
     };

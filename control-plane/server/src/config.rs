@@ -1,5 +1,6 @@
 //! What the control plane is told: its own section of the file, and what the whole file decides for it.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +26,11 @@ pub struct ServerSection {
     pub tls_certificate: Option<PathBuf>,
     /// The certificate's private key in PEM.
     pub tls_key: Option<PathBuf>,
+    /// A text file that everybody accepts who joins; absent: a short text that comes with Doorward.
+    pub policy: Option<PathBuf>,
+    /// A loopback address where the portal also answers over plain HTTP, for a browser at the end of an SSH tunnel:
+    /// `http://localhost` is the one place without a certificate where browsers take passkeys. Absent: nowhere.
+    pub local_http: Option<SocketAddr>,
     /// Where Prometheus reads metrics (plain HTTP), such as `127.0.0.1:9587`. Absent: nowhere.
     pub metrics: Option<SocketAddr>,
 }
@@ -39,7 +45,68 @@ impl Default for ServerSection {
             tls_certificate: None,
             tls_key: None,
             metrics: None,
+            policy: None,
+            local_http: None,
         }
+    }
+}
+
+/// `[mail]` of `doorward.toml`: how invitations are mailed. Without it they are shown to be copied.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailSection {
+    /// `smtps://USER:PASSWORD@HOST` or `smtp://…?tls=required`; `DOORWARD_MAIL_URL` keeps the password out of the file.
+    pub url: Option<String>,
+    /// Who it is from, such as `Doorward <door@shop.example>`.
+    pub from: Option<String>,
+}
+
+impl fmt::Debug for MailSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL holds a password.
+        f.debug_struct("MailSection").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+/// `[oidc]` of `doorward.toml`: sign-in through an identity provider (OpenID Connect).
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OidcSection {
+    /// The provider, as it names itself, such as `https://id.shop.example`. Absent: there is none.
+    pub issuer: Option<String>,
+    /// What the provider calls this server.
+    pub client_id: Option<String>,
+    /// The secret that goes with it; `DOORWARD_OIDC_CLIENT_SECRET` keeps it out of the file. Absent: PKCE alone.
+    pub client_secret: Option<String>,
+    /// What people call the provider.
+    pub name: Option<String>,
+    /// What is asked for beside `openid`.
+    pub scopes: Vec<String>,
+    /// Values of `amr` that count as a second factor. With none of these and none of `second_factor_acr`, a passkey is
+    /// asked on top.
+    pub second_factor_amr: Vec<String>,
+    /// Values of `acr` that count as a second factor.
+    pub second_factor_acr: Vec<String>,
+}
+
+impl Default for OidcSection {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            name: None,
+            scopes: vec!["profile".to_owned(), "email".to_owned()],
+            second_factor_amr: Vec::new(),
+            second_factor_acr: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for OidcSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut section = f.debug_struct("OidcSection");
+        section.field("issuer", &self.issuer).field("client_id", &self.client_id).finish_non_exhaustive()
     }
 }
 
@@ -48,6 +115,10 @@ impl Default for ServerSection {
 pub struct ControlPlaneConfig {
     /// Its own section.
     pub server: ServerSection,
+    /// How invitations are mailed.
+    pub mail: MailSection,
+    /// The identity provider.
+    pub oidc: OidcSection,
     /// The tunnel's network, the same as the gateways'.
     pub network: TunnelNetwork,
     /// The zone in which each resource has its name.

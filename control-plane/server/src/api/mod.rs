@@ -3,6 +3,7 @@
 //! Architecture invariant: shapes alone, no routes and no use case, so that whoever speaks the API can import them. They
 //! are shared with the command line, which is why each of them both serialises and deserialises.
 
+mod account;
 mod audit;
 mod device;
 mod error;
@@ -15,6 +16,10 @@ mod resource;
 mod status;
 mod token;
 
+pub use account::{
+    InvitationMade, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem, OwnerLinkMade,
+    OwnerLinkNew,
+};
 pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState, Reachable, Routes,

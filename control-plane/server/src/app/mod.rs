@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: no SQL here, and no HTTP beyond the shapes of the API that are returned.
 
+pub(crate) mod accounts;
 pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
@@ -33,10 +34,12 @@ use doorward_store::{Committed, Outbox, Store, WriteTx};
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
+use self::accounts::Accounts;
 pub(crate) use self::refusal::Refusal;
 use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;
+use crate::http::Visits;
 use crate::net::FeedAuthority;
 
 /// The answer of a JSON route: the body, with a status where it is not 200.
@@ -81,6 +84,10 @@ pub(crate) struct Server {
     pub(crate) feed_authority: FeedAuthority,
     /// Whether gateways on other machines can connect at all.
     pub(crate) remote_feed: bool,
+    /// What accounts need: the seal, the site, the policy.
+    pub(crate) accounts: Accounts,
+    /// How much strangers may ask for.
+    pub(crate) visits: Visits,
     /// Work that outlives its request.
     pub(crate) workers: TaskTracker,
 }

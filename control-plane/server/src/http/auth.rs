@@ -1,4 +1,4 @@
-//! Who calls: the kernel says so on the admin socket, a token does over HTTPS.
+//! Who calls: the kernel says so on the admin socket; a token does over HTTPS, or a browser's session.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -6,7 +6,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use doorward_domain::Actor;
 
+use crate::app::accounts::session;
 use crate::app::{App, Caller, Refusal, tokens};
+use crate::http::web::{session_secret, use_of};
 use crate::net::Peer;
 
 /// Lets a request through with its caller, or answers 401.
@@ -34,7 +36,14 @@ pub(crate) async fn authenticate(State(app): State<App>, mut request: Request, n
 pub(crate) async fn actor_of(app: &App, peer: Option<&Peer>, headers: &HeaderMap) -> Result<Actor, Refusal> {
     match peer {
         Some(Peer::Admin { uid, name }) => Ok(Actor::LocalAdmin { uid: *uid, name: name.clone() }),
-        Some(Peer::Https { .. }) => by_token(app, headers).await,
+        Some(Peer::Https { .. }) => match session_secret(headers) {
+            // A program's token comes before a browser's cookie: whoever sends both means the token.
+            Some(secret) if !headers.contains_key(header::AUTHORIZATION) => {
+                let found = session::holder(app, secret, use_of(headers)).await?;
+                found.map(|(person, _)| Actor::Person(person)).ok_or_else(unauthenticated)
+            }
+            Some(_) | None => by_token(app, headers).await,
+        },
         // The feed's peers have no business here, and neither has a connection of which nothing is known.
         Some(Peer::FeedSocket | Peer::FeedTls { .. }) | None => Err(unauthenticated()),
     }
@@ -46,7 +55,13 @@ async fn by_token(app: &App, headers: &HeaderMap) -> Result<Actor, Refusal> {
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(unauthenticated());
     }
-    tokens::holder(app, token.trim()).await?.ok_or_else(unauthenticated)
+    let token = token.trim();
+    let found = if token.starts_with(session::LOGIN_PREFIX) {
+        session::login_holder(app, token).await?
+    } else {
+        tokens::holder(app, token).await?
+    };
+    found.ok_or_else(unauthenticated)
 }
 
 fn unauthenticated() -> Refusal {

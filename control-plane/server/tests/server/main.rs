@@ -1,9 +1,15 @@
 //! The control plane from outside: real HTTP over its sockets and over TLS, on SQLite and on PostgreSQL.
 
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod authenticator;
+#[cfg(test)]
+mod browser;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
@@ -13,9 +19,13 @@ mod feed;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod idp;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod provider;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: no SQL and no rule lives here.
 
+mod account;
 #[expect(unused_qualifications, reason = "the `utoipa::path` macro qualifies its parameters")]
 mod audit;
 #[expect(unused_qualifications, reason = "the `utoipa::path` macro qualifies its parameters")]
@@ -51,6 +52,8 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(person::offboard))
         .routes(routes!(person::suspend))
         .routes(routes!(person::restore))
+        .routes(routes!(account::invite))
+        .routes(routes!(account::owner_link))
         .routes(routes!(resource::list, resource::add))
         .routes(routes!(resource::remove))
         .routes(routes!(grant::list, grant::add))

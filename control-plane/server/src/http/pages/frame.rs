@@ -118,7 +118,7 @@ pub(crate) fn is_local(path: &str) -> bool {
 }
 
 /// Begins a sentence as pages do; those of the API begin small, because a command's name stands before them.
-fn capitalised(sentence: String) -> String {
+pub(super) fn capitalised(sentence: String) -> String {
     let mut letters = sentence.chars();
     match letters.next() {
         Some(first) if first.is_lowercase() => first.to_uppercase().chain(letters).collect(),

@@ -4,6 +4,7 @@
 //! and no page loads anything from elsewhere. A handler that needs to know who calls takes [`Caller`](crate::app::Caller),
 //! which refuses those who did not sign in; one without it is open to anybody.
 
+mod account;
 mod assets;
 mod console;
 #[expect(unreachable_pub, reason = "`askama::filter_fn` makes public methods")]
@@ -36,11 +37,16 @@ pub(crate) fn router(app: &App) -> Router<App> {
 /// Every page, as method and path, for the review of who may what.
 #[must_use]
 pub fn page_routes() -> Vec<(&'static str, &'static str)> {
-    routes().listed()
+    routes().merge(account::ceremonies()).listed()
 }
 
 fn routes() -> Routes {
-    portal::routes().merge(console::routes())
+    portal::routes().merge(console::routes()).merge(account::routes())
+}
+
+/// What pages' modules and `doorward login` ask for; it stands outside of the frame, because it answers in JSON.
+pub(crate) fn ceremonies() -> Router<App> {
+    account::ceremonies().router()
 }
 
 async fn no_page() -> Refusal {

@@ -1,0 +1,34 @@
+//! The routes of links.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use doorward_model::Email;
+
+use super::Refusals;
+use crate::api::{InvitationMade, OwnerLinkMade, OwnerLinkNew};
+use crate::app::{Answer, App, Caller, accounts};
+use crate::http::{ApiJson, ApiPath};
+
+/// Makes the link with which an owner gets in; on the admin socket alone.
+#[utoipa::path(post, path = "/api/v1/owner/link", tag = "people", request_body = OwnerLinkNew,
+    responses((status = 201, body = OwnerLinkMade), Refusals))]
+pub(crate) async fn owner_link(
+    State(app): State<App>,
+    caller: Caller,
+    ApiJson(new): ApiJson<OwnerLinkNew>,
+) -> Answer<OwnerLinkMade, StatusCode> {
+    let made = accounts::invite::owner_link(&app, &caller.0, new.first_run).await?;
+    Ok((StatusCode::CREATED, axum::Json(made)))
+}
+
+/// Makes a person's link to join, or to get in again.
+#[utoipa::path(post, path = "/api/v1/people/{email}/invitation", tag = "people", params(("email" = String, Path)),
+    responses((status = 201, body = InvitationMade), Refusals))]
+pub(crate) async fn invite(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+) -> Answer<InvitationMade, StatusCode> {
+    let made = accounts::invite::person(&app, &caller.0, &email).await?;
+    Ok((StatusCode::CREATED, axum::Json(made)))
+}

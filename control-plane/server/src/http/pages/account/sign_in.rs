@@ -1,0 +1,128 @@
+//! Signing in and out.
+
+use askama::Template;
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::super::{Page, Shown, show};
+use super::{Next, mistake, next_or, provider_name, with_status};
+use crate::app::accounts::passkeys::{Finished, Started};
+use crate::app::accounts::sign_in::{self as signing_in, Typed};
+use crate::app::accounts::{Visitor, session};
+use crate::app::{App, Refusal};
+use crate::http::ApiJson;
+use crate::http::web::{PageForm, Session, forget, keep};
+
+#[derive(Template)]
+#[template(path = "account/sign_in.html")]
+struct SignInPage {
+    page: Page,
+    email: String,
+    next: String,
+    error: Option<String>,
+    provider: Option<String>,
+}
+
+/// Where to go afterwards.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Onward {
+    #[serde(default)]
+    next: Option<String>,
+}
+
+impl Onward {
+    pub(super) fn asked(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+}
+
+pub(super) async fn page(
+    State(app): State<App>,
+    session: Result<Session, Refusal>,
+    Query(onward): Query<Onward>,
+) -> Shown {
+    let next = next_or(onward.asked(), "/");
+    if session.is_ok() {
+        return Ok(Redirect::to(next).into_response());
+    }
+    show_form(&app, String::new(), next, None)
+}
+
+fn show_form(app: &App, email: String, next: &str, error: Option<String>) -> Shown {
+    let page = Page::new(None, "/sign-in").narrow();
+    show(&SignInPage { page, email, next: next.to_owned(), error, provider: provider_name(app) })
+}
+
+/// What the form sends.
+#[derive(Deserialize)]
+pub(super) struct Filled {
+    #[serde(default)]
+    email: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+pub(super) async fn password(State(app): State<App>, visitor: Visitor, PageForm(filled): PageForm<Filled>) -> Shown {
+    let Filled { email, password, code, next } = filled;
+    let next = next_or(next.as_deref(), "/");
+    match signing_in::password(
+        &app,
+        &visitor,
+        Typed { email: email.clone(), password: password.into(), code: code.into() },
+    )
+    .await
+    {
+        Ok(begun) => {
+            let mut response = Redirect::to(next).into_response();
+            keep(&begun, &mut response)?;
+            Ok(response)
+        }
+        Err(refusal) => match mistake(&refusal) {
+            Some(sentence) => with_status(show_form(&app, email, next, Some(sentence)), &refusal),
+            None => Err(refusal),
+        },
+    }
+}
+
+pub(super) async fn passkey_start(State(app): State<App>, visitor: Visitor) -> Result<Json<Started>, Refusal> {
+    signing_in::passkey_begin(&app, &visitor).await.map(Json)
+}
+
+/// The end of a ceremony, and where to go then.
+#[derive(Deserialize)]
+pub(super) struct Proof {
+    #[serde(flatten)]
+    pub(super) finished: Finished,
+    #[serde(default)]
+    pub(super) next: Option<String>,
+}
+
+pub(super) async fn passkey_finish(
+    State(app): State<App>,
+    visitor: Visitor,
+    ApiJson(proof): ApiJson<Proof>,
+) -> Result<Response, Refusal> {
+    let begun = signing_in::passkey_finish(&app, &visitor, proof.finished).await?;
+    let next = next_or(proof.next.as_deref(), "/").to_owned();
+    let mut response = Json(Next { next }).into_response();
+    keep(&begun, &mut response)?;
+    Ok(response)
+}
+
+pub(super) async fn sign_out(State(app): State<App>, session: Result<Session, Refusal>) -> Shown {
+    match session {
+        Ok(session) => session::sign_out(&app, &session.person, &session.session).await?,
+        // It has ended already: the cookie goes all the same.
+        Err(Refusal::Unauthenticated(_)) => {}
+        Err(refusal) => return Err(refusal),
+    }
+    let mut response = Redirect::to("/sign-in").into_response();
+    forget(&mut response);
+    Ok(response)
+}
