@@ -227,8 +227,6 @@ enum Need {
     FreshAdmin,
     /// The same, and not for oneself.
     FreshAdminForOthers,
-    /// The person concerned, or a role that administers.
-    SelfOrAdmin,
     /// The person concerned, or a role that administers with a fresh factor.
     SelfOrFreshAdmin,
     /// The person concerned and nobody else.
@@ -269,9 +267,8 @@ const fn need(action: Action) -> Need {
         | Action::TokenAdd
         | Action::PersonInvite => Need::FreshAdmin,
         Action::GrantAdd => Need::FreshAdminForOthers,
-        Action::DeviceReportLost => Need::SelfOrAdmin,
         Action::DeviceAdd | Action::DevicePresharedKey => Need::SelfOrFreshAdmin,
-        Action::SessionEnd => Need::SelfOrAdmin,
+        Action::SessionEnd | Action::DeviceReportLost => Need::SelfOrAdmin,
         Action::OwnerSetup
         | Action::PersonJoin
         | Action::SignIn
@@ -320,7 +317,6 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         Need::FreshAdmin => (role.administers(), true),
         Need::FreshAdminForOthers if own => return denied("nobody gives access to themselves; ask another admin"),
         Need::FreshAdminForOthers => (role.administers(), true),
-        Need::SelfOrAdmin => (own || role.administers(), false),
         Need::SelfOrFreshAdmin => (own || role.administers(), !own),
         Need::Oneself => (own, false),
         Need::FreshOneself => (own, true),
@@ -374,6 +370,7 @@ mod tests {
             Action::Read,
             Action::DeviceAdd,
             Action::DevicePresharedKey,
+            Action::DeviceReportLost,
             Action::OwnerSetup,
             Action::PersonJoin,
             Action::SignIn,

@@ -27,4 +27,6 @@ mod pages;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod world;
