@@ -19,12 +19,15 @@ mod devices;
 mod error;
 mod gateways;
 mod grants;
+mod groups;
 mod leases;
 mod lockdown;
+mod notices;
 mod open;
 mod outbox;
 mod people;
 mod receipts;
+mod requests;
 mod resources;
 mod sessions;
 #[cfg(feature = "test-support")]
@@ -34,6 +37,8 @@ mod tx;
 
 pub use attempts::{Ceremony, NewCeremony};
 pub use error::StoreError;
+pub use groups::GroupRemoved;
+pub use notices::Ending;
 pub use open::Store;
 pub use outbox::Changes;
 pub use people::Counts;
