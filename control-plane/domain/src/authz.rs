@@ -454,6 +454,10 @@ mod tests {
         let own = allowed(&Subject::Person(own));
         let of_oneself = [
             Action::Read,
+            Action::GroupLeave,
+            Action::RequestRead,
+            Action::RequestAdd,
+            Action::RequestWithdraw,
             Action::DeviceAdd,
             Action::DevicePresharedKey,
             Action::OwnerSetup,
@@ -477,7 +481,7 @@ mod tests {
     fn an_auditor_reads_all_and_changes_nothing() {
         for action in Action::ALL {
             let may = authorise(&person(Role::Auditor, true), *action, &Subject::Everything) == Decision::Allowed;
-            assert_eq!(may, matches!(action, Action::Read | Action::AuditRead), "{action:?}");
+            assert_eq!(may, matches!(action, Action::Read | Action::AuditRead | Action::RequestRead), "{action:?}");
         }
     }
 

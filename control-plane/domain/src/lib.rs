@@ -9,6 +9,8 @@
 mod alert;
 mod audit;
 mod authz;
+#[cfg(test)]
+mod authz_matrix;
 mod credential;
 mod denial;
 mod device;
