@@ -1,6 +1,8 @@
 //! The control plane from outside: real HTTP over its sockets and over TLS, on SQLite and on PostgreSQL.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod accounts;
 #[cfg(test)]
 mod addresses;

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect};
-use doorward_model::{GrantId, TimeLimit};
+use doorward_model::{Email, GrantId, TimeLimit};
 use doorward_store::GrantRow;
 use serde::Deserialize;
 
@@ -51,17 +51,20 @@ pub(crate) struct GrantForm {
 /// Gives a grant.
 pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): PageForm<GrantForm>) -> Shown {
     let (valid_for, until) = span_or_end(needed::<TimeLimit>("How long", &form.how_long)?);
+    let email: Email = needed("Email", &form.email)?;
     let new = GrantNew {
-        email: needed("Email", &form.email)?,
+        email: Some(email.clone()),
+        group: None,
         resource: needed("Resource", &form.resource)?,
         valid_for,
         until,
         from: optional("From", &form.from)?,
+        hours: None,
         reason: reason(form.reason),
     };
-    let added = grants::add(&app, &caller.0, new).await?;
+    grants::add(&app, &caller.0, new).await?;
     if form.of_person {
-        return Ok(to_person(&added.grant.email, "granted").into_response());
+        return Ok(to_person(&email, "granted").into_response());
     }
     Ok(Redirect::to("/admin/grants?done=granted").into_response())
 }
@@ -74,6 +77,6 @@ pub(crate) async fn revoke(
     PageForm(form): PageForm<ReasonForm>,
 ) -> Shown {
     let outcome = grants::revoke(&app, &caller.0, id, reason(form.reason)).await?;
-    let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.email, grant.resource));
+    let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.holder(), grant.resource));
     show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
 }
