@@ -61,7 +61,8 @@ async fn furnish(tx: &mut WriteTx, now: Timestamp) {
             let until = now.checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
             let new = NewGrant {
                 id: GrantId::new(Uuid::now_v7()),
-                principal: &person,
+                to: Receiver::Person(&person),
+                hours: None,
                 resource,
                 validity: Interval { not_before: now, not_after: doorward_domain::micros(until) },
                 requested_by: "test".to_owned(),

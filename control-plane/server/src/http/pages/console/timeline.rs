@@ -94,7 +94,8 @@ mod tests {
         let id = uuid::Uuid::from_u128(1);
         let grant = doorward_domain::Grant {
             id: GrantId::new(id),
-            principal: PrincipalId::new(id),
+            to: doorward_domain::Grantee::Person(PrincipalId::new(id)),
+            hours: None,
             resource: ResourceId::new(id),
             validity: Interval { not_before: from.parse().unwrap(), not_after: until.parse().unwrap() },
             requested_by: String::new(),
