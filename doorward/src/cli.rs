@@ -8,6 +8,8 @@ mod gateway;
 mod grant;
 mod group;
 mod lockdown;
+mod login;
+mod owner;
 mod person;
 mod preshared_key;
 mod receipts;
@@ -26,7 +28,7 @@ use crate::client::{Client, ServerChoice};
 use crate::config::Config;
 use crate::error::CliError;
 use crate::output::Output;
-use crate::{run, up};
+use crate::{run, saved_login, up};
 
 /// Where a Doorward keeps its data unless told otherwise.
 pub(crate) const DATA_DEFAULT: &str = "/var/lib/doorward";
@@ -65,7 +67,7 @@ struct Common {
     /// The configuration file [default: /etc/doorward/doorward.toml, or else doorward.toml in the data folder]
     #[arg(long, global = true, value_name = "FILE", env = "DOORWARD_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// A Doorward elsewhere, https://HOST:PORT; needs a token in DOORWARD_TOKEN
+    /// A Doorward elsewhere, https://HOST:PORT; needs `doorward login`, or a token in DOORWARD_TOKEN
     #[arg(long, global = true, value_name = "URL", hide_env_values = true)]
     server: Option<String>,
     /// A certificate in PEM to trust for --server, instead of the system's
@@ -89,6 +91,9 @@ enum Command {
     /// People: who may have access at all
     #[command(subcommand, after_help = person::EXAMPLES)]
     Person(person::PersonCommand),
+    /// Owners: the way in, the first time or again
+    #[command(subcommand, after_help = owner::EXAMPLES)]
+    Owner(owner::OwnerCommand),
     /// Resources: what stands behind the gateway
     #[command(subcommand, after_help = resource::EXAMPLES)]
     Resource(resource::ResourceCommand),
@@ -122,6 +127,12 @@ enum Command {
     /// API tokens, for DOORWARD_TOKEN
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
+    /// Logs in to a server elsewhere as yourself, in a browser; needs --server
+    #[command(after_help = login::EXAMPLES)]
+    Login(login::LoginArgs),
+    /// Forgets the login on a server elsewhere; needs --server
+    #[command(after_help = "Examples:\n  doorward logout --server https://door.shop.example:8443")]
+    Logout,
     /// Shows gateways, revisions, active devices and the last receipts
     #[command(after_help = "Examples:\n  doorward status\n  doorward status --json")]
     Status,
@@ -149,6 +160,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
         Command::Completions(args) => completions::run(&args, out),
         Command::Version => version(out),
         Command::Person(command) => with_client(common, &data, async |client| person::run(command, client, out).await),
+        Command::Owner(command) => with_client(common, &data, async |client| owner::run(command, client, out).await),
         Command::Resource(command) => {
             with_client(common, &data, async |client| resource::run(command, client, out).await)
         }
@@ -166,8 +178,28 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
             with_client(common, &data, async |client| gateway::run(command, client, out).await)
         }
         Command::Token(command) => with_client(common, &data, async |client| token::run(command, client, out).await),
+        Command::Login(args) => log_in(common, &data, &args, out),
+        Command::Logout => login::forget(&elsewhere(&common)?, out),
         Command::Status => with_client(common, &data, async |client| status::run(client, out).await),
     }
+}
+
+/// Returns the server that was named, which logging in needs.
+fn elsewhere(common: &Common) -> Result<String, CliError> {
+    let missing = || {
+        CliError::Usage(
+            "say where with --server https://HOST:PORT: on this machine the admin socket needs no login".to_owned(),
+        )
+    };
+    common.server.clone().ok_or_else(missing)
+}
+
+fn log_in(common: Common, data: &Path, args: &login::LoginArgs, out: Output) -> Result<(), CliError> {
+    let server = elsewhere(&common)?;
+    // Nobody is anybody yet; what is asked for here needs no token.
+    let choice = ServerChoice { url: common.server, token: Some("none".to_owned()), ca: common.ca };
+    let client = Client::new(data, choice)?;
+    runtime()?.block_on(login::run(args, &server, &client, out))
 }
 
 fn load(common: &Common, data: &Path) -> Result<Config, CliError> {
@@ -179,7 +211,9 @@ fn with_client(
     data: &Path,
     command: impl AsyncFnOnce(&Client) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
-    let choice = ServerChoice { url: common.server, token: std::env::var("DOORWARD_TOKEN").ok(), ca: common.ca };
+    let given = std::env::var("DOORWARD_TOKEN").ok().filter(|token| !token.trim().is_empty());
+    let token = given.or_else(|| common.server.as_deref().and_then(saved_login::token_for));
+    let choice = ServerChoice { url: common.server, token, ca: common.ca };
     let client = Client::new(data, choice)?;
     runtime()?.block_on(command(&client))
 }

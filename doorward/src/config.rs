@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
-use doorward_control_plane::{ControlPlaneConfig, MailSection, ServerSection};
+use doorward_control_plane::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 use doorward_gateway::{GatewayConfig, GatewaySection};
 use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -90,6 +90,7 @@ pub(crate) enum ConfigError {
 struct DoorwardToml {
     server: ServerSection,
     mail: MailSection,
+    oidc: OidcSection,
     gateway: GatewaySection,
     network: NetworkSection,
     authority: AuthoritySection,
@@ -156,6 +157,7 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 pub(crate) struct Config {
     server: ServerSection,
     mail: MailSection,
+    oidc: OidcSection,
     gateway: GatewaySection,
     network: TunnelNetwork,
     zone: DnsName,
@@ -225,6 +227,7 @@ impl Config {
         Ok(Self {
             server: file.server,
             mail: file.mail,
+            oidc: file.oidc,
             gateway: file.gateway,
             network,
             zone: file.network.zone,
@@ -246,6 +249,7 @@ impl Config {
         ControlPlaneConfig {
             server: self.server.clone(),
             mail: self.mail.clone(),
+            oidc: self.oidc.clone(),
             network: self.network,
             zone: self.zone.clone(),
             routes: self.routes,

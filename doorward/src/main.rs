@@ -9,6 +9,7 @@ mod notify;
 mod output;
 mod private_file;
 mod run;
+mod saved_login;
 mod up;
 
 use std::process::ExitCode;

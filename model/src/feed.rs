@@ -211,6 +211,34 @@ pub struct Receipt {
     pub ended: Vec<EndedDevice>,
 }
 
+/// Devices in one [`UsageReport`] at most.
+pub const USAGE_DEVICES_MAX: usize = 1_000;
+
+/// Which devices are connected, from where and how much they use (`POST /feed/v1/usage`): what changed since the last
+/// report, every 5 s at most. It is for people to look at, and nothing is decided by it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageReport {
+    /// The session from the hello.
+    pub session: Uuid,
+    /// At most [`USAGE_DEVICES_MAX`]; a report may come in several.
+    pub devices: Vec<DeviceUsage>,
+}
+
+/// One device's use of one gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceUsage {
+    /// The device.
+    pub device: DeviceId,
+    /// Where it was last heard from.
+    pub endpoint: Option<SocketAddr>,
+    /// When its last handshake was confirmed, by the gateway's wall clock.
+    pub last_handshake: Timestamp,
+    /// Bytes that it sent, since the gateway started or the device got its lease.
+    pub bytes_up: u64,
+    /// Bytes that were sent to it, since then.
+    pub bytes_down: u64,
+}
+
 /// A device that lost something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndedDevice {

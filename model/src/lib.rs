@@ -20,8 +20,8 @@ mod window;
 pub use dns::{DnsName, DnsNameError};
 pub use email::{Email, EmailError};
 pub use feed::{
-    Change, EndedDevice, FeedMessage, GatewayHello, Heartbeat, HelloReply, Lockdown, Ping, Receipt, Removal, Revision,
-    SNAPSHOT_PAGE_LEASES_MAX, Snapshot, SnapshotPage,
+    Change, DeviceUsage, EndedDevice, FeedMessage, GatewayHello, Heartbeat, HelloReply, Lockdown, Ping, Receipt,
+    Removal, Revision, SNAPSHOT_PAGE_LEASES_MAX, Snapshot, SnapshotPage, USAGE_DEVICES_MAX, UsageReport,
 };
 pub use feed::{Delta, GatewayEvent, GatewayEventKind};
 pub use id::{DeviceId, GatewayId, GrantId, GroupId, IdError, PrincipalId, RequestId, ResourceId};

@@ -68,6 +68,48 @@ impl fmt::Debug for MailSection {
     }
 }
 
+/// `[oidc]` of `doorward.toml`: sign-in through an identity provider (OpenID Connect).
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OidcSection {
+    /// The provider, as it names itself, such as `https://id.shop.example`. Absent: there is none.
+    pub issuer: Option<String>,
+    /// What the provider calls this server.
+    pub client_id: Option<String>,
+    /// The secret that goes with it; `DOORWARD_OIDC_CLIENT_SECRET` keeps it out of the file. Absent: PKCE alone.
+    pub client_secret: Option<String>,
+    /// What people call the provider.
+    pub name: Option<String>,
+    /// What is asked for beside `openid`.
+    pub scopes: Vec<String>,
+    /// Values of `amr` that count as a second factor. With none of these and none of `second_factor_acr`, a passkey is
+    /// asked on top.
+    pub second_factor_amr: Vec<String>,
+    /// Values of `acr` that count as a second factor.
+    pub second_factor_acr: Vec<String>,
+}
+
+impl Default for OidcSection {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            client_id: None,
+            client_secret: None,
+            name: None,
+            scopes: vec!["profile".to_owned(), "email".to_owned()],
+            second_factor_amr: Vec::new(),
+            second_factor_acr: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for OidcSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut section = f.debug_struct("OidcSection");
+        section.field("issuer", &self.issuer).field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
 /// All that [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
 pub struct ControlPlaneConfig {
@@ -75,6 +117,8 @@ pub struct ControlPlaneConfig {
     pub server: ServerSection,
     /// How invitations are mailed.
     pub mail: MailSection,
+    /// The identity provider.
+    pub oidc: OidcSection,
     /// The tunnel's network, the same as the gateways'.
     pub network: TunnelNetwork,
     /// The zone in which each resource has its name.

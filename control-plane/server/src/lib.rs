@@ -14,7 +14,7 @@ mod net;
 mod router;
 mod run;
 
-pub use config::{ControlPlaneConfig, MailSection, ServerSection};
+pub use config::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 pub use error::ControlPlaneError;
 
 /// Tells the server to finish what it does and to leave.

@@ -17,7 +17,8 @@ use crate::clock::Clock;
 use crate::feed::Hub;
 use crate::http::Visits;
 use crate::net::{
-    FeedAuthority, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, create_data_dir, feed_tls, serve,
+    FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, create_data_dir,
+    feed_tls, serve,
 };
 use crate::router::{feed_router, web_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
@@ -34,6 +35,7 @@ struct Listeners {
     https: TcpListener,
     feed: Option<TcpListener>,
     metrics: Option<TcpListener>,
+    local_http: Option<TcpListener>,
 }
 
 /// See [`crate::run_announcing`].
@@ -50,7 +52,7 @@ pub(crate) async fn run(
     let authority = FeedAuthority::open(&config.data_dir.join("feed-ca"))?;
     let feed_config = feed_tls(&authority)?;
     let app = open(&config, authority, &shutdown).await?;
-    let Listeners { admin, feed_socket, https, feed, metrics: metrics_listener } = listeners;
+    let Listeners { admin, feed_socket, https, feed, metrics: metrics_listener, local_http } = listeners;
     let answers = Ready {
         https: local_address(&https, config.server.listen),
         feed: feed.as_ref().zip(config.server.feed_listen).map(|(listener, address)| local_address(listener, address)),
@@ -61,7 +63,11 @@ pub(crate) async fn run(
     let servers = TaskTracker::new();
     servers.spawn(serve(admin, api.clone(), shutdown.clone()));
     servers.spawn(serve(feed_socket, socket_feed, shutdown.clone()));
-    servers.spawn(serve(TlsAcceptor::start(https, certificate.config, false), api, shutdown.clone()));
+    servers.spawn(serve(TlsAcceptor::start(https, certificate.config, false), api.clone(), shutdown.clone()));
+    if let Some(listener) = local_http {
+        tracing::info!(listen = ?config.server.local_http, "the portal answers on this machine over plain HTTP too");
+        servers.spawn(serve(PlainAcceptor::new(listener), api, shutdown.clone()));
+    }
     if let Some(listener) = feed {
         tracing::info!(listen = ?answers.feed, "gateways on other machines may connect");
         let acceptor = TlsAcceptor::start(listener, feed_config, true);
@@ -92,6 +98,11 @@ fn check(config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
             AUTHORITY_TTL_MIN.as_secs()
         )));
     }
+    if let Some(address) = config.server.local_http.filter(|address| !address.ip().is_loopback()) {
+        return Err(ControlPlaneError::Config(format!(
+            "`[server] local_http = \"{address}\"` would show passwords to the network: give a loopback address such as 127.0.0.1:8480"
+        )));
+    }
     Ok(())
 }
 
@@ -107,7 +118,11 @@ async fn bind(config: &ControlPlaneConfig) -> Result<Listeners, ControlPlaneErro
         Some(address) => Some(bind_tcp(address, "metrics", "metrics").await?),
         None => None,
     };
-    Ok(Listeners { admin, feed_socket, https, feed, metrics })
+    let local_http = match config.server.local_http {
+        Some(address) => Some(bind_tcp(address, "browsers on this machine", "local_http").await?),
+        None => None,
+    };
+    Ok(Listeners { admin, feed_socket, https, feed, metrics, local_http })
 }
 
 async fn bind_tcp(address: SocketAddr, what: &'static str, key: &str) -> Result<TcpListener, ControlPlaneError> {

@@ -54,6 +54,17 @@ impl ReadTx {
     }
 }
 
+impl ReadTx {
+    /// Says whether a ceremony of this kind still waits for its end.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn ceremony_waits(&mut self, hash: &TokenHash, kind: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let sql = "SELECT kind FROM ceremonies WHERE hash = $1 AND kind = $2 AND expires_at > $3";
+        Ok(self.tx.row(sql, args![&hash.0, kind, now]).await?.is_some())
+    }
+}
+
 impl WriteTx {
     /// Writes the failures of an account or a source.
     ///

@@ -9,7 +9,7 @@ use crate::{ReadTx, StoreError};
 /// Rows of one page at most; an export reads page after page.
 const PAGE_ROWS_MAX: u32 = 1_000;
 
-fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
+pub(crate) fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
     Ok(AuditRow {
         seq: row.count("seq")?,
         at: row.time("at")?,

@@ -251,6 +251,7 @@ impl WriteTx {
             "DELETE FROM passwords WHERE principal_id = $1",
             "DELETE FROM totps WHERE principal_id = $1",
             "DELETE FROM recovery_codes WHERE principal_id = $1",
+            "DELETE FROM identities WHERE principal_id = $1",
         ] {
             self.tx.execute(sql, args![person.uuid()]).await?;
         }

@@ -13,6 +13,7 @@
 mod alerts;
 mod attempts;
 mod audit;
+mod browse;
 mod credentials;
 mod db;
 mod devices;
@@ -36,6 +37,7 @@ mod tokens;
 mod tx;
 
 pub use attempts::{Ceremony, NewCeremony};
+pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use error::StoreError;
 pub use groups::GroupRemoved;
 pub use notices::Ending;

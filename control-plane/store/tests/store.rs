@@ -448,7 +448,7 @@ async fn a_database_of_a_newer_version_is_refused(database: TestDatabase) {
                  SELECT 9999, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     raw!(&database, later);
     let refusal = database.open().await.unwrap_err();
-    assert!(matches!(refusal, StoreError::NewerSchema { found: 9_999, known: 2 }), "{refusal}");
+    assert!(matches!(refusal, StoreError::NewerSchema { found: 9_999, .. }), "{refusal}");
 }
 
 async fn ten_thousand_devices_are_read_in_well_under_a_second(database: TestDatabase) {

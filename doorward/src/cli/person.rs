@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use doorward_control_plane::api::{
-    EndOutcome, EndRequest, Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet, PersonSponsorSet,
-    PersonState,
+    EndOutcome, EndRequest, InvitationMade, Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet,
+    PersonSponsorSet, PersonState,
 };
 use doorward_model::{Email, PersonName, TimeLimit};
 
@@ -11,7 +11,7 @@ use super::resource::join;
 use super::{device, grant, receipts, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
-use crate::output::{Output, Rows};
+use crate::output::{self, Output, Rows};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +43,12 @@ pub(super) enum PersonCommand {
     /// Takes a person's access away until it is restored
     #[command(after_help = "Examples:\n  doorward person suspend dba@agency.example --reason \"lost laptop\"")]
     Suspend(EndArgs),
+    /// Makes a link with which a person joins the portal, or gets in again; it works once, for three days
+    #[command(after_help = "Examples:\n  doorward person invite dba@agency.example")]
+    Invite {
+        /// The email address
+        email: Email,
+    },
     /// Gives a suspended person their access back; after an offboarding, the account alone
     #[command(after_help = "Examples:\n  doorward person restore dba@agency.example")]
     Restore {
@@ -141,6 +147,7 @@ pub(super) async fn run(command: PersonCommand, client: &Client, out: Output) ->
             receipts::show(out, &outcome, &outcome, &format!("{email} is offboarded"))
         }
         PersonCommand::Suspend(args) => end(args, "suspend", "is suspended", client, out).await,
+        PersonCommand::Invite { email } => invite(&email, client, out).await,
         PersonCommand::Restore { email } => {
             let person: Person = client.post(&format!("{}/restore", path(&email)), &EndRequest::default()).await?;
             out.result(&person, |it| format!("{} is {} again\n{}", it.email, state(it.state), details(it)))
@@ -195,6 +202,17 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
     let person: Person = client.post("/api/v1/people", &new).await?;
     out.result(&person, |it| {
         format!("{} is added\nnext: doorward grant add {} RESOURCE --for 8h\n      doorward device add {} laptop --out laptop.conf", it.email, it.email, it.email)
+    })
+}
+
+async fn invite(email: &Email, client: &Client, out: Output) -> Result<(), CliError> {
+    let made: InvitationMade = client.post(&format!("{}/invitation", path(email)), &serde_json::json!({})).await?;
+    for warning in &made.warnings {
+        output::warn(warning);
+    }
+    out.result(&made, |it| {
+        let how = if it.mailed { "It was mailed to them" } else { "Hand it to them yourself" };
+        format!("{}\n{how}: it works once, until {}", it.url, time::short(it.expires_at))
     })
 }
 

@@ -39,11 +39,11 @@ impl Https {
         let name = ServerName::try_from(host).map_err(|_| not_a_url(url))?;
         let token = token.filter(|token| !token.trim().is_empty()).ok_or_else(|| {
             CliError::Usage(
-                "--server needs a token: set DOORWARD_TOKEN to one that `doorward token add NAME` printed".to_owned(),
+                "--server needs a token: run `doorward login --server URL`, or set DOORWARD_TOKEN to one that `doorward token add NAME` printed".to_owned(),
             )
         })?;
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| {
-            CliError::Usage("DOORWARD_TOKEN is no token: it begins with dwt1_ and has no spaces".to_owned())
+            CliError::Usage("DOORWARD_TOKEN is no token: it begins with dwt1_ or dwl1_ and has no spaces".to_owned())
         })?;
         authorization.set_sensitive(true);
         let connector = TlsConnector::from(Arc::new(tls(ca)?));

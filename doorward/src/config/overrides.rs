@@ -8,9 +8,10 @@ use toml::{Table, Value};
 use super::{ConfigError, DoorwardToml, syntax};
 
 /// Sections and the variables' beginnings.
-const SECTIONS: [(&str, &str); 6] = [
+const SECTIONS: [(&str, &str); 7] = [
     ("server", "DOORWARD_SERVER_"),
     ("mail", "DOORWARD_MAIL_"),
+    ("oidc", "DOORWARD_OIDC_"),
     ("gateway", "DOORWARD_GATEWAY_"),
     ("network", "DOORWARD_NETWORK_"),
     ("authority", "DOORWARD_AUTHORITY_"),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use doorward_control_plane::api::Status;
+use doorward_control_plane::api::{OwnerLinkMade, OwnerLinkNew, Status};
 use doorward_gateway::GatewayConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,8 @@ pub(super) async fn announce(
     announced.cancel();
     notify("READY=1\nSTATUS=control plane and gateway run");
     // A closed standard output does not stop a gateway.
-    let _ = if out.is_json() { out.json(&words.json()) } else { out.text(&words.text()) };
+    let setup = first_link(&client).await;
+    let _ = if out.is_json() { out.json(&words.json(setup.as_ref())) } else { out.text(&words.text(setup.as_ref())) };
     shutdown.cancelled().await;
     notify("STOPPING=1");
 }
@@ -60,19 +61,35 @@ async fn is_ready(client: &Client, words: &Words<'_>) -> bool {
     matches!(asked, Ok(Ok(status)) if status.gateways.iter().any(|it| it.name == words.gateway.name && it.connected))
 }
 
+/// Makes the link of the first run, while no owner can sign in.
+async fn first_link(client: &Client) -> Option<OwnerLinkMade> {
+    let asked = client.post::<_, OwnerLinkMade>("/api/v1/owner/link", &OwnerLinkNew { first_run: true });
+    match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        Ok(Ok(made)) => Some(made),
+        // An owner can sign in already, or it is told in the log.
+        Ok(Err(_)) | Err(_) => None,
+    }
+}
+
 impl Words<'_> {
-    fn text(&self) -> String {
+    fn text(&self, setup: Option<&OwnerLinkMade>) -> String {
         let server = self.config.control_plane().server;
         let listen = self.gateway.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         let data = self.data.display();
         let flag =
             if self.data == Path::new(crate::cli::DATA_DEFAULT) { String::new() } else { format!(" --data {data}") };
+        let first = setup.map(|made| {
+            format!(
+                "\n\nOpen this link within the hour to become the owner; it works once (another: doorward{flag} owner link):\n  {}",
+                made.url
+            )
+        });
         format!(
             "Doorward {version} runs.
   control plane  as user {user}; the API is on https://{api}
   gateway        {name} on UDP {listen}; people's devices dial {endpoint}
   interface      {interface}, tunnel network {v4} and {v6}
-  data           {data}
+  data           {data}{first}
 
 What to type next, in another terminal:
   doorward{flag} resource add admin-panel --target 10.0.5.10 --allow tcp/443
@@ -81,6 +98,7 @@ What to type next, in another terminal:
   doorward{flag} device add you@shop.example laptop --out laptop.conf
   doorward{flag} status",
             version = env!("CARGO_PKG_VERSION"),
+            first = first.unwrap_or_default(),
             user = self.user,
             api = server.listen,
             name = self.gateway.name,
@@ -91,7 +109,7 @@ What to type next, in another terminal:
         )
     }
 
-    fn json(&self) -> serde_json::Value {
+    fn json(&self, setup: Option<&OwnerLinkMade>) -> serde_json::Value {
         serde_json::json!({
             "ready": true,
             "version": env!("CARGO_PKG_VERSION"),
@@ -100,6 +118,7 @@ What to type next, in another terminal:
             "gateway": self.gateway.name,
             "endpoint": self.gateway.endpoint,
             "listen": self.gateway.listen,
+            "setup": setup.map(|made| &made.url),
         })
     }
 }

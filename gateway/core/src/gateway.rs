@@ -10,19 +10,20 @@ mod to_network;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicKey, Revision, TunnelNetwork};
+use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, Revision, TunnelNetwork};
 use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::{Ground, Offers, Standing, Surroundings};
 use crate::access::device::DeviceTable;
+use crate::access::elsewhere::Elsewhere;
 use crate::access::names::Names;
 use crate::authority::{Authority, Edge};
 use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
-use crate::hash::{Map, Seed, Set};
+use crate::hash::{Seed, Set};
 use crate::notices::Notices;
 use crate::outbox::Outbox;
 use crate::wireguard::admission::Admission;
@@ -59,8 +60,8 @@ pub struct Gateway<N: Noise = Boringtun> {
     names: Names,
     offers: Offers,
     share: Share,
-    /// Who has a key that another core owns; kept by core 0, where initiations arrive.
-    keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
+    /// What devices claim that other cores own.
+    elsewhere: Elsewhere,
     devices: DeviceTable<N::Tunnel>,
     memory: EndMemory,
     deadlines: Deadlines,
@@ -112,7 +113,7 @@ impl<N: Noise> Gateway<N> {
             names: Names::new(&seed),
             offers: Offers::default(),
             share: Share::WHOLE,
-            keys_elsewhere: seed.map(),
+            elsewhere: Elsewhere::new(&seed),
             devices: DeviceTable::new(&seed),
             memory: EndMemory::new(&seed, limits.devices_max),
             deadlines: Deadlines::default(),
@@ -265,21 +266,12 @@ impl<N: Noise> Gateway<N> {
 
     /// Lists the peers, for `wg show`.
     pub fn peers(&self) -> impl Iterator<Item = PeerStatus> {
-        self.devices.iter().map(|(_, device)| {
-            let leased = &device.leased;
-            let peer = device.peer.as_deref();
-            let (rx_bytes, tx_bytes) = peer.map_or((0, 0), |peer| peer.bytes());
-            PeerStatus {
-                device: leased.id,
-                public_key: leased.public_key,
-                has_preshared_key: leased.preshared_key.is_some(),
-                endpoint: peer.and_then(|peer| peer.endpoint()).map(|(endpoint, _)| endpoint),
-                last_handshake: peer.and_then(|peer| peer.last_handshake()),
-                rx_bytes,
-                tx_bytes,
-                allowed_ips: leased.addresses().map(IpNet::from),
-            }
-        })
+        self.devices.iter().map(|(_, device)| device.status())
+    }
+
+    /// Lists the peers whose tunnels live, for reports; it walks no others.
+    pub fn peers_live(&self) -> impl Iterator<Item = PeerStatus> {
+        self.live.iter().filter_map(|at| self.devices.get(*at)).map(|device| device.status())
     }
 
     /// Lists the live flows.

@@ -4,7 +4,7 @@
 //! authority, the core asks for a snapshot, or the control plane does not know the session. Then the next one begins,
 //! after a short, jittered pause. What the core holds stays in force in between, for as long as authority lasts.
 //!
-//! Each of stream, pings, receipts and notices has its own connection, so that none waits for another.
+//! Each of stream, pings, receipts, notices and usage has its own connection, so that none waits for another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +30,7 @@ use crate::shards::{ShardEvent, ShardHandle, ShardStatus};
 use crate::snapshot::{Assembly, Misplaced};
 use crate::sse::{EventTooLong, SseParser};
 use crate::upload::{Outbox, SessionSlot, post_until_taken};
+use crate::usage;
 
 /// Logs a notice at a level, which `tracing` wants to know when it is compiled.
 macro_rules! notice_line {
@@ -144,6 +145,7 @@ pub(crate) async fn run(client: FeedClient) {
     tasks.spawn(hear_shard(events, slot.clone(), Arc::clone(&receipts), Arc::clone(&notices), enforcement));
     tasks.spawn(post_receipts(Poster::new(connector.clone()), slot.clone(), receipts));
     tasks.spawn(post_notices(Poster::new(connector.clone()), slot.clone(), notices));
+    tasks.spawn(usage::report(Poster::new(connector.clone()), slot.clone(), shard.clone()));
     let sessions = Sessions { connector, hello, shard, shard_status, status, portal, slot };
     sessions.run().await;
 }

@@ -37,6 +37,7 @@ mod tun;
 mod uapi;
 mod udp;
 mod upload;
+mod usage;
 
 pub use config::{ConfigError, FeedAddress, GatewayConfig, GatewaySection, InterfaceName, LISTEN_MAX, UPSTREAMS_MAX};
 pub use enrol::{EnrolError, TOKEN_VARIABLE};

@@ -242,6 +242,7 @@ impl Shard {
                     self.publish_status(true);
                 }
                 ShardMessage::Peers(reply) => drop(reply.send(self.gateway.peers().collect())),
+                ShardMessage::PeersLive(reply) => drop(reply.send(self.gateway.peers_live().collect())),
                 ShardMessage::Sample(reply) => drop(reply.send(self.sample())),
                 ShardMessage::Resource(device, asked, reply) => {
                     drop(reply.send(self.gateway.resource(now(), device, &asked)));

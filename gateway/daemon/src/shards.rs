@@ -37,6 +37,8 @@ pub(crate) enum ShardMessage {
     Command(Command, BootTime),
     /// The peers, for `wg show`.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// The same for those whose tunnels live.
+    PeersLive(oneshot::Sender<Vec<PeerStatus>>),
     /// Everything that is counted.
     Sample(oneshot::Sender<Sample>),
     /// A resource that the device with a tunnel address may reach at this moment.
@@ -195,10 +197,19 @@ impl ShardHandle {
 
     /// Asks for the peers.
     pub(crate) async fn peers(&self) -> Option<Vec<PeerStatus>> {
+        self.of_all(ShardMessage::Peers).await
+    }
+
+    /// Asks for the peers whose tunnels live.
+    pub(crate) async fn peers_live(&self) -> Option<Vec<PeerStatus>> {
+        self.of_all(ShardMessage::PeersLive).await
+    }
+
+    async fn of_all(&self, ask: impl Fn(oneshot::Sender<Vec<PeerStatus>>) -> ShardMessage) -> Option<Vec<PeerStatus>> {
         let mut all = Vec::new();
         for inbox in self.inboxes.iter() {
             let (sender, receiver) = oneshot::channel();
-            inbox.send(ShardMessage::Peers(sender)).await.ok()?;
+            inbox.send(ask(sender)).await.ok()?;
             all.extend(receiver.await.ok()?);
         }
         Some(all)

@@ -97,7 +97,8 @@ impl SessionSlot {
         let _over = current.wait_for(|current| *current != Some(session)).await;
     }
 
-    async fn wait(&self) -> Option<Uuid> {
+    /// Waits for a session.
+    pub(crate) async fn wait(&self) -> Option<Uuid> {
         let mut current = self.current.subscribe();
         let session = current.wait_for(Option::is_some).await.ok()?;
         *session

@@ -19,7 +19,10 @@ mod resource;
 mod status;
 mod token;
 
-pub use account::{InvitationMade, OwnerLinkMade, OwnerLinkNew};
+pub use account::{
+    InvitationMade, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem, OwnerLinkMade,
+    OwnerLinkNew,
+};
 pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState, Reachable, Routes,

@@ -80,7 +80,7 @@ fn bounded(what: &str, asked: Option<u32>, default: u32) -> Result<u32, Refusal>
     }
 }
 
-fn render(rows: Vec<domain::AuditRow>) -> Result<Vec<AuditRow>, Refusal> {
+pub(crate) fn render(rows: Vec<domain::AuditRow>) -> Result<Vec<AuditRow>, Refusal> {
     let row = |row: domain::AuditRow| {
         let detail = serde_json::from_str(&row.detail);
         let detail = detail.map_err(|_| {

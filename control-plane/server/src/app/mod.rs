@@ -4,6 +4,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod audit;
+pub(crate) mod browse;
 pub(crate) mod copied_key;
 pub(crate) mod devices;
 pub(crate) mod enrolment;

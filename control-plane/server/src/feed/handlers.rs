@@ -9,7 +9,9 @@ use axum::http::request::Parts;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
-use doorward_model::{FeedMessage, GatewayEvent, GatewayHello, GatewayName, HelloReply, Ping, Receipt};
+use doorward_model::{
+    FeedMessage, GatewayEvent, GatewayHello, GatewayName, HelloReply, Ping, Receipt, USAGE_DEVICES_MAX, UsageReport,
+};
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -32,6 +34,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/feed/v1/ping", post(ping))
         .route("/feed/v1/receipts", post(receipts))
         .route("/feed/v1/events", post(events))
+        .route("/feed/v1/usage", post(usage))
 }
 
 /// A gateway that proved who it is.
@@ -146,6 +149,20 @@ async fn events(
     let session = app.hub.session_of(&peer.identity);
     let session = session.ok_or_else(|| Refusal::NotFound("there is no session: say hello first".to_owned()))?;
     gateways::events(&app, &session.gateway, events).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+async fn usage(
+    State(app): State<App>,
+    peer: GatewayPeer,
+    ApiJson(report): ApiJson<UsageReport>,
+) -> Result<StatusCode, Refusal> {
+    if report.devices.len() > USAGE_DEVICES_MAX {
+        let sent = report.devices.len();
+        return Err(Refusal::Invalid(format!("{sent} devices in one request: send at most {USAGE_DEVICES_MAX}")));
+    }
+    let session = peer.session(&app, report.session)?;
+    app.hub.heard_usage(&session, &report.devices);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /feed/v1/enrol`.

@@ -8,11 +8,12 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use doorward_model::{EndedDevice, GatewayName, Ping, Receipt, Timestamp};
+use doorward_model::{DeviceId, DeviceUsage, EndedDevice, GatewayName, Ping, Receipt, Timestamp};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::session::{Identity, Session};
+use super::usage::{Usage, Use};
 use crate::Shutdown;
 
 /// Confirmations kept per gateway: a waiter looks for its own within seconds, so this spans thousands of changes a
@@ -55,6 +56,7 @@ struct Place {
     session: Option<Arc<Session>>,
     state: GatewayState,
     confirmations: VecDeque<Confirmation>,
+    usage: Usage,
 }
 
 /// See the module.
@@ -190,6 +192,32 @@ impl Hub {
         });
         self.confirmed.send_modify(|count| *count = count.wrapping_add(1));
         true
+    }
+
+    /// Takes in who is connected.
+    pub(crate) fn heard_usage(&self, session: &Session, usages: &[DeviceUsage]) {
+        self.with_place(session, |place| place.usage.heard(usages, Instant::now()));
+    }
+
+    /// Returns what gateways told about these devices, the latest handshake where several know one.
+    pub(crate) fn usage_of(&self, devices: impl Iterator<Item = DeviceId>) -> HashMap<DeviceId, (GatewayName, Use)> {
+        let places = self.places();
+        let latest = |device: DeviceId| {
+            let known = places.iter().filter_map(|(name, place)| Some((name, place.usage.of(&device)?)));
+            let (name, usage) = known.max_by_key(|(_, usage)| usage.last_handshake)?;
+            Some((device, (name.clone(), usage)))
+        };
+        devices.filter_map(latest).collect()
+    }
+
+    /// Returns who shook hands since a moment, with the gateway where they did.
+    pub(crate) fn usage_since(&self, since: Timestamp) -> Vec<(DeviceId, GatewayName, Use)> {
+        let places = self.places();
+        let all =
+            places.iter().flat_map(|(name, place)| place.usage.all().map(move |(device, usage)| (device, name, usage)));
+        all.filter(|(_, _, usage)| usage.last_handshake >= since)
+            .map(|(device, name, usage)| (device, name.clone(), usage))
+            .collect()
     }
 
     /// Returns the first confirmation of a gateway that covers a revision.

@@ -8,7 +8,9 @@ mod hub;
 mod pump;
 mod read;
 mod session;
+mod usage;
 
 pub(crate) use handlers::{enrol, routes};
 pub(crate) use hub::{Confirmation, Hub};
 pub(crate) use session::Identity;
+pub(crate) use usage::Use;

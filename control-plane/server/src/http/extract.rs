@@ -1,10 +1,10 @@
 //! Extractors whose refusals are API errors: one sentence that names the field.
 
-use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::rejection::{BytesRejection, FormRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
+use axum::{Form, Json};
 use serde::de::DeserializeOwned;
 
 use crate::app::Refusal;
@@ -25,6 +25,20 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for ApiJson<T> {
             Ok(Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(Refusal::Invalid(sentence(&rejection.body_text(), "the body"))),
         }
+    }
+}
+
+/// What a form sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PageForm<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for PageForm<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let read: Result<Form<T>, FormRejection> = Form::from_request(request, state).await;
+        read.map(|Form(value)| Self(value))
+            .map_err(|rejection| Refusal::Invalid(sentence(&rejection.body_text(), "the form")))
     }
 }
 
@@ -59,7 +73,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for ApiPath
 /// Turns serde's words into ours: without the frame that axum puts around them and without the column, which means
 /// nothing to somebody who typed a command.
 fn sentence(text: &str, what: &str) -> String {
-    const FRAMES: [&str; 5] = [
+    const FRAMES: [&str; 6] = [
+        "Failed to deserialize form body: ",
         "Failed to deserialize the JSON body into the target type: ",
         "Failed to parse the request body as JSON: ",
         "Failed to deserialize query string: ",

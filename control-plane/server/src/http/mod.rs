@@ -10,7 +10,7 @@ mod visits;
 pub(crate) mod web;
 
 pub(crate) use auth::authenticate;
-pub(crate) use extract::{ApiJson, ApiPath, ApiQuery};
+pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, PageForm};
 pub(crate) use layers::{LimitedRouter, no_route};
 pub(crate) use visits::Visits;
 pub(crate) use web::guard;

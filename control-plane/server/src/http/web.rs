@@ -27,9 +27,13 @@ const AGENT_BYTES_MAX: usize = 512;
 
 /// Returns the session's secret that a request carries.
 pub(crate) fn session_secret(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, COOKIE)
+}
+
+fn cookie<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|text| text.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.filter(|(name, _)| *name == COOKIE).map(|(_, value)| value).next()
+    pairs.filter(|(name, _)| *name == wanted).map(|(_, value)| value).next()
 }
 
 /// Says whether a person makes the request, or a page that they left open: its module says so of itself.
@@ -52,6 +56,24 @@ pub(crate) fn forget(response: &mut Response) {
     let gone = HeaderValue::from_static("__Host-doorward=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0");
     response.headers_mut().append(header::SET_COOKIE, gone);
     response.headers_mut().insert("clear-site-data", HeaderValue::from_static("\"cache\", \"storage\""));
+}
+
+/// The cookie of somebody who is at the identity provider, or who still has to show a passkey.
+const AWAY_COOKIE: &str = "__Host-doorward-provider";
+
+/// Returns the secret of somebody who comes back from the identity provider.
+pub(crate) fn away_secret(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, AWAY_COOKIE)
+}
+
+/// Hands that secret to the browser, for ten minutes.
+pub(crate) fn keep_away(secret: &str, response: &mut Response) -> Result<(), Refusal> {
+    let text = format!("{AWAY_COOKIE}={secret}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=600");
+    let mut value = HeaderValue::try_from(text)
+        .map_err(|error| Refusal::Internal(format!("a cookie could not be written: {error}")))?;
+    value.set_sensitive(true);
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(())
 }
 
 /// Somebody with a session in their browser.
@@ -106,51 +128,51 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for PageForm<T> {
     }
 }
 
-/// Lets nothing through that a foreign page made a browser send, and no browser that was led here under a foreign name.
+/// Lets nothing through that a foreign page made a browser send, and no browser that was led here under a foreign name;
+/// and no more of one source, before anybody is known, than a person would send.
 pub(crate) async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
-    let headers = request.headers();
-    let of_browser = matches!(request.extensions().get::<Peer>(), Some(Peer::Https { .. }))
-        && !headers.contains_key(header::AUTHORIZATION);
-    let has_session = session_secret(headers).is_some();
-    let path = request.uri().path();
-    let is_page = !path.starts_with("/api/") && !matches!(path, "/healthz" | "/readyz");
-    if of_browser && (is_page || has_session) {
-        if !host(headers).is_some_and(|host| app.accounts.site.answers_to(host)) {
-            let own = app.accounts.site.link("/");
-            return refuse(
-                StatusCode::MISDIRECTED_REQUEST,
-                &format!("This server has another name. Open {own} instead."),
-            );
-        }
-        let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if !safe && !same_origin(headers) {
-            return refuse(
-                StatusCode::FORBIDDEN,
-                "This came from another site and was not done. Open the page here and use its buttons.",
-            );
-        }
-        if !safe && !has_session && !app.visits.admit(source(&request)) {
-            let sentence = "Too many requests from your network. Wait a minute and try again.";
-            let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, sentence);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
-            return response;
-        }
+    if let Some(Peer::Https { source }) = request.extensions().get::<Peer>()
+        && let Err(response) = admitted(&app, &request, source.ip())
+    {
+        return *response;
     }
     next.run(request).await
 }
 
-fn refuse(status: StatusCode, sentence: &str) -> Response {
+fn admitted(app: &App, request: &Request, source: IpAddr) -> Result<(), Box<Response>> {
+    let (headers, path) = (request.headers(), request.uri().path());
+    // No page can make a browser send a token of ours along (Fetch, section 4.8: it would ask first, and hear no).
+    let with_token = headers.contains_key(header::AUTHORIZATION);
+    let has_session = session_secret(headers).is_some();
+    let is_page = !path.starts_with("/api/") && !matches!(path, "/healthz" | "/readyz");
+    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if !with_token && (is_page || has_session) {
+        if !host(headers).is_some_and(|host| app.accounts.site.answers_to(host)) {
+            let own = app.accounts.site.link("/");
+            let sentence = format!("This server has another name. Open {own} instead.");
+            return Err(refuse(StatusCode::MISDIRECTED_REQUEST, &sentence));
+        }
+        if !safe && !same_origin(headers) {
+            let sentence = "This came from another site and was not done. Open the page here and use its buttons.";
+            return Err(refuse(StatusCode::FORBIDDEN, sentence));
+        }
+    }
+    // Whoever goes to the identity provider leaves a row behind, with a link as with a form.
+    let costly = is_page && !has_session && (!safe || path == "/sign-in/provider");
+    if costly && !app.visits.admit(source) {
+        let sentence = "Too many requests from your network. Wait a minute and try again.";
+        let mut response = refuse(StatusCode::TOO_MANY_REQUESTS, sentence);
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        return Err(response);
+    }
+    Ok(())
+}
+
+fn refuse(status: StatusCode, sentence: &str) -> Box<Response> {
     let code = if status == StatusCode::TOO_MANY_REQUESTS { "unavailable" } else { "refused" };
     // Both a page's script and a person can read this; there is no frame around it, because nobody is known yet.
     let body = serde_json::json!({ "error": { "code": code, "message": sentence } });
-    (status, axum::Json(body)).into_response()
-}
-
-fn source(request: &Request) -> IpAddr {
-    match request.extensions().get::<Peer>() {
-        Some(Peer::Https { source }) => source.ip(),
-        Some(Peer::Admin { .. } | Peer::FeedSocket | Peer::FeedTls { .. }) | None => IpAddr::from([127, 0, 0, 1]),
-    }
+    Box::new((status, axum::Json(body)).into_response())
 }
 
 /// Returns the host that was asked for, without the port.

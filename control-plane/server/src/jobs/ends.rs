@@ -77,6 +77,8 @@ async fn record_person(app: &App, now: Timestamp) -> Result<bool, Refusal> {
     let mut tx = app.store.write().await?;
     let Some(person) = tx.people_ended_unrecorded(now).await?.into_iter().next() else { return Ok(false) };
     tx.person_end_recorded(person.id, now).await?;
+    // They count for nothing from the end date on; this clears them away.
+    tx.sessions_end(person.id).await?;
     let mut devices = live_devices(&mut tx, person.id).await?;
     let lost = sponsors::lose(&mut tx, &person, None, now).await?;
     devices.extend(lost.devices);

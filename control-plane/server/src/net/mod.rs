@@ -3,6 +3,8 @@
 mod certificates;
 mod files;
 mod mail;
+mod plain;
+mod provider;
 mod seal;
 mod serve;
 mod tls;
@@ -11,6 +13,8 @@ mod unix;
 pub(crate) use certificates::FeedAuthority;
 pub(crate) use files::create_data_dir;
 pub(crate) use mail::Mail;
+pub(crate) use plain::PlainAcceptor;
+pub(crate) use provider::{Provider, ProviderError, Vouched};
 pub(crate) use seal::Seal;
 pub(crate) use serve::{Peer, serve};
 pub(crate) use tls::{TlsAcceptor, api_tls, feed_tls};

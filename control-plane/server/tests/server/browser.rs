@@ -54,6 +54,8 @@ pub(crate) struct Browser<'a> {
     world: &'a World,
     /// The session's cookie, while there is one.
     pub(crate) cookie: Option<String>,
+    /// The cookie that it keeps while it is at an identity provider.
+    away: Option<String>,
     /// The host that it asks for.
     pub(crate) host: String,
     /// The origin of the page that makes it ask; `None` for none.
@@ -65,7 +67,7 @@ pub(crate) struct Browser<'a> {
 impl<'a> Browser<'a> {
     pub(crate) fn new(world: &'a World) -> Self {
         let (host, origin) = (HOST.to_owned(), Some(ORIGIN.to_owned()));
-        Self { world, cookie: None, host, origin, more: Vec::new() }
+        Self { world, cookie: None, away: None, host, origin, more: Vec::new() }
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
@@ -89,6 +91,9 @@ impl<'a> Browser<'a> {
         if let Some(cookie) = &self.cookie {
             request = request.header("cookie", format!("other=1; __Host-doorward={cookie}"));
         }
+        if let Some(away) = &self.away {
+            request = request.header("cookie", format!("__Host-doorward-provider={away}"));
+        }
         if let Some(origin) = self.origin.as_ref().filter(|_| method != Method::GET) {
             request = request.header("origin", origin);
         }
@@ -108,13 +113,19 @@ impl<'a> Browser<'a> {
     /// Keeps a cookie, if it is one that browsers keep under this prefix.
     fn take(&mut self, set: &HeaderValue) {
         let text = set.to_str().unwrap();
-        let Some(rest) = text.strip_prefix("__Host-doorward=") else { return };
+        let rest = text.strip_prefix("__Host-doorward=");
+        let away = text.strip_prefix("__Host-doorward-provider=");
+        let Some(kept) = rest.or(away) else { return };
         for attribute in ["; Path=/", "; Secure", "; HttpOnly", "; SameSite=Lax"] {
             assert!(text.contains(attribute), "{text}");
         }
         assert!(!text.contains("Domain"), "{text}");
-        let value = rest.split(';').next().unwrap().to_owned();
-        self.cookie = Some(value).filter(|value| !value.is_empty());
+        let value = Some(kept.split(';').next().unwrap().to_owned()).filter(|value| !value.is_empty());
+        if away.is_some() {
+            self.away = value;
+        } else {
+            self.cookie = value;
+        }
     }
 
     /// Joins through a link with a passkey.

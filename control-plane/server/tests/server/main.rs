@@ -3,9 +3,15 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod accounts;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod authenticator;
+#[cfg(test)]
+mod browser;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
@@ -13,8 +19,12 @@ mod feed;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod idp;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod provider;
 #[cfg(test)]
 mod world;

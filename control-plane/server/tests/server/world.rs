@@ -36,6 +36,10 @@ pub(crate) struct Settings {
     pub(crate) network: TunnelNetwork,
     pub(crate) zone: &'static str,
     pub(crate) routes: Routes,
+    /// `[server] url`.
+    pub(crate) url: Option<&'static str>,
+    /// `[oidc] issuer`.
+    pub(crate) issuer: Option<&'static str>,
 }
 
 impl Default for Settings {
@@ -46,6 +50,8 @@ impl Default for Settings {
             network: TunnelNetwork::default(),
             zone: "doorward.internal",
             routes: Routes::Targets,
+            url: None,
+            issuer: None,
         }
     }
 }
@@ -175,9 +181,16 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
             listen: "127.0.0.1:0".parse().unwrap(),
             feed_listen: Some("127.0.0.1:0".parse().unwrap()),
             database: database.to_owned(),
+            url: settings.url.map(ToOwned::to_owned),
             ..ServerSection::default()
         },
         mail: doorward_control_plane::MailSection::default(),
+        oidc: doorward_control_plane::OidcSection {
+            issuer: settings.issuer.map(ToOwned::to_owned),
+            client_id: Some("doorward".to_owned()),
+            second_factor_amr: vec!["mfa".to_owned()],
+            ..doorward_control_plane::OidcSection::default()
+        },
         network: settings.network,
         zone: settings.zone.parse().unwrap(),
         routes: settings.routes,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use doorward_model::{DeviceId, DeviceName, Email, PresharedKey, PublicKey, ResourceName};
+use ipnet::IpNet;
 
 use super::deadlines::Ends;
 use super::routes::Routes;
@@ -10,8 +11,9 @@ use super::rules::{Rule, Rules};
 use crate::clock::{Instants, Window};
 use crate::hash::{Map, Seed};
 use crate::wireguard::bucket::Bucket;
+use crate::wireguard::noise::Tunnel;
 use crate::wireguard::peer::Peer;
-use crate::{BootTime, Now};
+use crate::{BootTime, Now, PeerStatus};
 
 /// What the feed said about a device.
 pub(crate) struct Leased {
@@ -74,6 +76,27 @@ pub(crate) struct Device<T> {
     pub(crate) refusals: Bucket,
     /// The place of the flow that its last packet belonged to: most packets belong to the same one.
     pub(crate) recent_flow: u32,
+}
+
+impl<T> Device<T> {
+    /// What it looks like from outside.
+    pub(crate) fn status(&self) -> PeerStatus
+    where
+        T: Tunnel,
+    {
+        let (leased, peer) = (&self.leased, self.peer.as_deref());
+        let (rx_bytes, tx_bytes) = peer.map_or((0, 0), |peer| peer.bytes());
+        PeerStatus {
+            device: leased.id,
+            public_key: leased.public_key,
+            has_preshared_key: leased.preshared_key.is_some(),
+            endpoint: peer.and_then(|peer| peer.endpoint()).map(|(endpoint, _)| endpoint),
+            last_handshake: peer.and_then(|peer| peer.last_handshake()),
+            rx_bytes,
+            tx_bytes,
+            allowed_ips: leased.addresses().map(IpNet::from),
+        }
+    }
 }
 
 /// Every device, by place, id, key and address.

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::invite::{self, OpenLink};
 use super::passkeys::{self, Finished, Registrant, Started};
 use super::session::{self, Begun};
-use super::{NewTotp, RecoveryCodes, Visitor, proved, recovery, totp};
+use super::{NewTotp, RecoveryCodes, Visitor, proved, provider, recovery, totp};
 use crate::app::{App, Record, Refusal, allow};
 
 /// What somebody fills in who joins.
@@ -103,15 +103,39 @@ pub(crate) async fn passkey_finish(
     visitor: &Visitor,
     joining: &Joining,
     finished: Finished,
+    provider: Option<&str>,
 ) -> Result<Joined, Refusal> {
     let link = invite::open(app, joining.kind, &joining.secret).await?;
     accepted(app, joining)?;
+    let linked = provider::linked(app, provider, &link).await?;
     let (who, passkey) = passkeys::finish_registration(app, visitor, &ceremony(&link), finished).await?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let person = settle(&mut tx, &link, &who, app, now).await?;
     tx.passkey_add(&StoredPasskey { principal: person.id, ..passkey }).await?;
-    let begun = commit(app, tx, &link, &person, SignInMethod::Passkey, visitor, now).await?;
+    if let Some((issuer, subject)) = &linked {
+        tx.identity_link(issuer, subject, person.id, now).await?;
+    }
+    let method = if linked.is_some() { SignInMethod::ProviderPasskey } else { SignInMethod::Passkey };
+    let begun = commit(app, tx, &link, &person, method, visitor, now).await?;
+    Ok(Joined { begun, codes: Vec::new() })
+}
+
+/// Joins with an account of the identity provider, which vouched for a second factor.
+pub(super) async fn with_identity(
+    app: &App,
+    visitor: &Visitor,
+    joining: &Joining,
+    link: &OpenLink,
+    (issuer, subject): (&str, &str),
+) -> Result<Joined, Refusal> {
+    accepted(app, joining)?;
+    let who = registrant(app, link, joining).await?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let person = settle(&mut tx, link, &who, app, now).await?;
+    tx.identity_link(issuer, subject, person.id, now).await?;
+    let begun = commit(app, tx, link, &person, SignInMethod::Provider, visitor, now).await?;
     Ok(Joined { begun, codes: Vec::new() })
 }
 
@@ -125,7 +149,7 @@ fn ceremony(link: &OpenLink) -> String {
     format!("join:{}", hex::encode(link.hash.0))
 }
 
-fn accepted(app: &App, joining: &Joining) -> Result<(), Refusal> {
+pub(super) fn accepted(app: &App, joining: &Joining) -> Result<(), Refusal> {
     match joining.accepts.as_deref() {
         Some(version) if version == app.accounts.policy.version => Ok(()),
         Some(_) => {

@@ -5,8 +5,10 @@
 
 pub(crate) mod invite;
 pub(crate) mod join;
+pub(crate) mod login;
 pub(crate) mod passkeys;
 mod password;
+pub(crate) mod provider;
 mod recovery;
 pub(crate) mod security;
 pub(crate) mod session;
@@ -29,7 +31,7 @@ pub(crate) use self::site::Site;
 pub(crate) use self::totp::NewTotp;
 use crate::ControlPlaneError;
 use crate::config::ControlPlaneConfig;
-use crate::net::{Mail, Seal};
+use crate::net::{Mail, Provider, Seal};
 
 /// Passwords hashed at the same time at most: each takes 19 MiB and a processor for a while.
 const HASHING_MAX: usize = 2;
@@ -44,6 +46,8 @@ pub(crate) struct Accounts {
     pub(crate) policy: Policy,
     /// Mails invitations, where that is configured.
     pub(crate) mail: Option<Mail>,
+    /// The identity provider, where one is set up.
+    pub(crate) provider: Option<Provider>,
     hashing: Arc<Semaphore>,
 }
 
@@ -51,9 +55,11 @@ impl Accounts {
     /// Opens the key of the seal and reads the policy.
     pub(crate) fn open(config: &ControlPlaneConfig) -> Result<Self, ControlPlaneError> {
         let server = &config.server;
+        let site = Site::new(server)?;
         Ok(Self {
+            provider: Provider::new(&config.oidc, site.link("/sign-in/provider/callback"))?,
             seal: Seal::open(&config.data_dir.join("keys"))?,
-            site: Site::new(server)?,
+            site,
             policy: Policy::read(server.policy.as_deref())?,
             mail: Mail::new(&config.mail)?,
             hashing: Arc::new(Semaphore::new(HASHING_MAX)),

@@ -182,6 +182,6 @@ pub(super) fn wrong() -> Refusal {
     Refusal::Unauthenticated("that did not match: check the address, the password and the code".to_owned())
 }
 
-fn shut_out() -> Refusal {
+pub(super) fn shut_out() -> Refusal {
     Refusal::Refused("you cannot sign in at the moment: ask whoever gave you access".to_owned())
 }

@@ -32,6 +32,7 @@ const SVG: &str = "image/svg+xml";
 static ASSETS: &[Asset] = assets! {
     "doorward.css": CSS,
     "icon.svg": SVG,
+    "live.js": MODULE,
     "passkey.js": MODULE,
     "time.js": MODULE,
 };

@@ -2,15 +2,89 @@
 
 use askama::filters::Safe;
 use doorward_model::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What a segment of a path may hold as it is.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'@');
+
+/// Writes a name as a segment of a path.
+pub(crate) fn segment(name: &str) -> String {
+    utf8_percent_encode(name, SEGMENT).to_string()
+}
+
+/// The same for templates.
+#[askama::filter_fn]
+pub(crate) fn in_path(name: impl std::fmt::Display, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(segment(&name.to_string()))
+}
+
+fn time(at: &Timestamp, written: &str) -> Safe<String> {
+    Safe(format!("<time datetime=\"{at}\" data-show=\"{written}\">{}</time>", at.strftime("%Y-%m-%d %H:%M UTC")))
+}
 
 /// A point in time; a small module shows it in the reader's zone, and without it stands UTC.
 #[askama::filter_fn]
 pub(crate) fn when(at: &Timestamp, _: &dyn askama::Values) -> askama::Result<Safe<String>> {
-    Ok(Safe(format!("<time datetime=\"{at}\">{}</time>", at.strftime("%Y-%m-%d %H:%M UTC"))))
+    Ok(time(at, "moment"))
 }
 
 /// The same as a distance from the reader's moment, such as "in 3 hours".
 #[askama::filter_fn]
 pub(crate) fn distance(at: &Timestamp, _: &dyn askama::Values) -> askama::Result<Safe<String>> {
-    Ok(Safe(format!("<time datetime=\"{at}\" data-show=\"distance\">{}</time>", at.strftime("%Y-%m-%d %H:%M UTC"))))
+    Ok(time(at, "distance"))
+}
+
+/// The same, written as asked: `day` or `clock`.
+#[askama::filter_fn]
+pub(crate) fn written(at: &Timestamp, _: &dyn askama::Values, how: &'static str) -> askama::Result<Safe<String>> {
+    Ok(time(at, how))
+}
+
+/// An amount of bytes in the largest unit of which there is one.
+#[askama::filter_fn]
+pub(crate) fn bytes(amount: &u64, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(in_units(*amount))
+}
+
+fn in_units(amount: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    let mut tenths = u128::from(amount) * 10;
+    let mut unit = "B";
+    for larger in UNITS {
+        if tenths < 10_000 {
+            break;
+        }
+        tenths /= 1_000;
+        unit = larger;
+    }
+    if unit == "B" || tenths >= 1_000 {
+        format!("{} {unit}", tenths / 10)
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_written_in_units_that_people_read() {
+        let cases = [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (15_340, "15.3 kB"),
+            (123_456_789, "123 MB"),
+            (u64::MAX, "18446 PB"),
+        ];
+        for (amount, text) in cases {
+            assert_eq!(in_units(amount), text, "{amount}");
+        }
+    }
+
+    #[test]
+    fn a_segment_cannot_become_another_path() {
+        assert_eq!(segment("a/../b?x#y@shop.example"), "a%2F..%2Fb%3Fx%23y@shop.example");
+    }
 }

@@ -9,8 +9,10 @@ mod assets;
 mod console;
 #[expect(unreachable_pub, reason = "`askama::filter_fn` makes public methods")]
 mod filters;
+mod forms;
 mod frame;
 mod page;
+mod words;
 
 use axum::Router;
 use axum::middleware;

@@ -88,7 +88,28 @@ impl Who {
 
     /// The rooms of the console.
     pub(crate) fn rooms(&self) -> Vec<Link> {
-        vec![link("/admin", "Overview")]
+        let audit = match self.standing {
+            Standing::Machine => true,
+            Standing::Person(role) => role.administers() || role == Role::Auditor,
+        };
+        let rooms = [
+            link("/admin", "Overview"),
+            link("/admin/people", "People"),
+            link("/admin/grants", "Grants"),
+            link("/admin/timeline", "Timeline"),
+            link("/admin/resources", "Resources"),
+            link("/admin/devices", "Devices"),
+            link("/admin/gateways", "Gateways"),
+        ];
+        let rooms = rooms.into_iter().chain(audit.then(|| link("/admin/audit", "Audit")));
+        rooms.chain([link("/admin/lockdown", "Lockdown")]).collect()
+    }
+
+    fn administers(&self) -> bool {
+        match self.standing {
+            Standing::Machine => true,
+            Standing::Person(role) => role.administers(),
+        }
     }
 }
 
@@ -131,6 +152,11 @@ impl Page {
     /// Returns where an asset is found.
     pub(crate) fn asset(&self, name: &str) -> String {
         assets::path(name)
+    }
+
+    /// Says whether to show what only admins may do. Leaving it out is a kindness: the use cases refuse by themselves.
+    pub(crate) fn administers(&self) -> bool {
+        self.who.as_ref().is_some_and(Who::administers)
     }
 
     /// Says whether this page belongs to the console.

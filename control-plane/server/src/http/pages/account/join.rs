@@ -3,19 +3,20 @@
 use askama::Template;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use doorward_domain::InvitationKind;
 use doorward_model::{Email, PersonName};
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::{Next, Seed, mistake, show_codes, with_status};
+use super::{Next, Seed, mistake, provider_name, show_codes, with_status};
 use crate::app::accounts::join::{self as joining, Joining, NewPassword};
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::{Policy, Visitor};
 use crate::app::{App, Refusal};
 use crate::http::ApiJson;
-use crate::http::web::{PageForm, keep};
+use crate::http::web::{PageForm, away_secret, keep};
 
 #[derive(Template)]
 #[template(path = "account/join.html")]
@@ -30,6 +31,7 @@ struct JoinPage<'a> {
     policy: &'a Policy,
     seed: Seed,
     error: Option<String>,
+    provider: Option<String>,
 }
 
 /// What the form sends, and what the module sends at the begin and the end of a ceremony.
@@ -121,6 +123,7 @@ async fn page(app: &App, kind: InvitationKind, secret: &str, sent: Option<(&Fill
         policy: &app.accounts.policy,
         seed,
         error: sent.and_then(|(_, refusal)| mistake(refusal)),
+        provider: provider_name(app).filter(|_| kind == InvitationKind::Join),
     })
 }
 
@@ -190,16 +193,17 @@ pub(super) async fn setup_passkey_finish(
     Path(secret): Path<String>,
     ApiJson(sent): ApiJson<FilledCredential>,
 ) -> Result<Response, Refusal> {
-    finish(&app, &visitor, InvitationKind::Setup, &secret, sent).await
+    finish(&app, &visitor, InvitationKind::Setup, &secret, sent, None).await
 }
 
 pub(super) async fn join_passkey_finish(
     State(app): State<App>,
     visitor: Visitor,
+    headers: HeaderMap,
     Path(secret): Path<String>,
     ApiJson(sent): ApiJson<FilledCredential>,
 ) -> Result<Response, Refusal> {
-    finish(&app, &visitor, InvitationKind::Join, &secret, sent).await
+    finish(&app, &visitor, InvitationKind::Join, &secret, sent, away_secret(&headers)).await
 }
 
 async fn finish(
@@ -208,10 +212,11 @@ async fn finish(
     kind: InvitationKind,
     secret: &str,
     sent: FilledCredential,
+    provider: Option<&str>,
 ) -> Result<Response, Refusal> {
     let FilledCredential { filled, finished } = sent;
     let joining = filled.joining(kind, secret)?;
-    let joined = joining::passkey_finish(app, visitor, &joining, finished).await?;
+    let joined = joining::passkey_finish(app, visitor, &joining, finished, provider).await?;
     let mut response = Json(Next { next: onward(kind).to_owned() }).into_response();
     keep(&joined.begun, &mut response)?;
     Ok(response)

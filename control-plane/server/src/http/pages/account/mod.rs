@@ -1,6 +1,8 @@
 //! The pages on which people come in, sign in, and look after what they sign in with.
 
 mod join;
+mod login;
+mod provider;
 mod security;
 mod sign_in;
 mod step_up;
@@ -27,6 +29,12 @@ pub(crate) fn routes() -> Router<App> {
         .route("/setup/{secret}", get(join::setup_page).post(join::setup))
         .route("/join/{secret}", get(join::join_page).post(join::join))
         .route("/sign-in", get(sign_in::page).post(sign_in::password))
+        .route("/sign-in/provider", get(provider::begin))
+        .route("/sign-in/provider/callback", get(provider::arrive))
+        .route("/sign-in/provider/passkey", get(provider::passkey_page))
+        .route("/join/{secret}/provider", post(provider::begin_join))
+        .route("/login", get(login::page).post(login::approve))
+        .route("/login/device", get(login::device_page).post(login::device_approve))
         .route("/sign-out", post(sign_in::sign_out))
         .route("/step-up", get(step_up::page).post(step_up::code))
         .route("/security", get(security::page))
@@ -38,7 +46,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/security/sessions/end-all", post(security::session_end_all))
 }
 
-/// What the pages' module asks for; it answers in JSON, refusals too.
+/// What the pages' module and `doorward login` ask for; it answers in JSON, refusals too.
 pub(crate) fn ceremonies() -> Router<App> {
     Router::new()
         .route("/setup/{secret}/passkey/start", post(join::setup_passkey_start))
@@ -47,6 +55,11 @@ pub(crate) fn ceremonies() -> Router<App> {
         .route("/join/{secret}/passkey/finish", post(join::join_passkey_finish))
         .route("/sign-in/passkey/start", post(sign_in::passkey_start))
         .route("/sign-in/passkey/finish", post(sign_in::passkey_finish))
+        .route("/sign-in/provider/passkey/start", post(provider::passkey_start))
+        .route("/sign-in/provider/passkey/finish", post(provider::passkey_finish))
+        .route("/login/redeem", post(login::redeem))
+        .route("/login/wait", post(login::device))
+        .route("/login/poll", post(login::poll))
         .route("/step-up/passkey/start", post(step_up::passkey_start))
         .route("/step-up/passkey/finish", post(step_up::passkey_finish))
         .route("/security/passkeys/start", post(security::passkey_start))
@@ -104,6 +117,11 @@ fn with_status(shown: Shown, refusal: &Refusal) -> Shown {
     let mut response: Response = shown?;
     *response.status_mut() = refusal.clone().into_parts().0.status();
     Ok(response)
+}
+
+/// What people call the identity provider, where there is one.
+fn provider_name(app: &App) -> Option<String> {
+    app.accounts.provider.as_ref().map(|provider| provider.name().to_owned())
 }
 
 /// What a form says about its mistake; a defect or a database that is gone is for the frame to tell.

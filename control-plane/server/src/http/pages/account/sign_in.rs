@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::{Next, mistake, next_or, with_status};
+use super::{Next, mistake, next_or, provider_name, with_status};
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::sign_in::{self as signing_in, Typed};
 use crate::app::accounts::{Visitor, session};
@@ -22,6 +22,7 @@ struct SignInPage {
     email: String,
     next: String,
     error: Option<String>,
+    provider: Option<String>,
 }
 
 /// Where to go afterwards.
@@ -37,16 +38,21 @@ impl Onward {
     }
 }
 
-pub(super) async fn page(session: Result<Session, Refusal>, Query(onward): Query<Onward>) -> Shown {
+pub(super) async fn page(
+    State(app): State<App>,
+    session: Result<Session, Refusal>,
+    Query(onward): Query<Onward>,
+) -> Shown {
     let next = next_or(onward.asked(), "/");
     if session.is_ok() {
         return Ok(Redirect::to(next).into_response());
     }
-    show_form(String::new(), next, None)
+    show_form(&app, String::new(), next, None)
 }
 
-fn show_form(email: String, next: &str, error: Option<String>) -> Shown {
-    show(&SignInPage { page: Page::new(None, "/sign-in").narrow(), email, next: next.to_owned(), error })
+fn show_form(app: &App, email: String, next: &str, error: Option<String>) -> Shown {
+    let page = Page::new(None, "/sign-in").narrow();
+    show(&SignInPage { page, email, next: next.to_owned(), error, provider: provider_name(app) })
 }
 
 /// What the form sends.
@@ -78,7 +84,7 @@ pub(super) async fn password(State(app): State<App>, visitor: Visitor, PageForm(
             Ok(response)
         }
         Err(refusal) => match mistake(&refusal) {
-            Some(sentence) => with_status(show_form(email, next, Some(sentence)), &refusal),
+            Some(sentence) => with_status(show_form(&app, email, next, Some(sentence)), &refusal),
             None => Err(refusal),
         },
     }

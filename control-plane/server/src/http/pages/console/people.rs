@@ -1,0 +1,138 @@
+//! People: who there is, what one of them has, and putting somebody out.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect};
+use doorward_domain::PrincipalState;
+use doorward_model::Email;
+use doorward_store::PersonRow;
+use serde::Deserialize;
+
+use super::super::forms::{ReasonForm, needed, optional, reason};
+use super::super::words::Worded as _;
+use super::super::{Notice, Page, Shown, filters, show};
+use super::list::{Ask, List};
+use super::receipt;
+use crate::api::{DeviceState, GrantState, Person, PersonKind, PersonNew, PersonOffboard, Resource};
+use crate::app::{App, Caller, browse, people, resources};
+use crate::http::{ApiPath, ApiQuery, PageForm};
+
+#[derive(Template)]
+#[template(path = "console/people.html")]
+struct PeoplePage {
+    page: Page,
+    list: List<PersonRow>,
+}
+
+/// Lists people.
+pub(crate) async fn list(State(app): State<App>, caller: Caller, ApiQuery(ask): ApiQuery<Ask>) -> Shown {
+    let state = match ask.state.as_str() {
+        "all" => None,
+        "suspended" => Some(PrincipalState::Suspended),
+        "departed" => Some(PrincipalState::Departed),
+        _ => Some(PrincipalState::Active),
+    };
+    let found = browse::people(&app, &caller.0, state, &ask.search()).await?;
+    show(&PeoplePage { page: Page::new(Some(&caller), "/admin/people"), list: List::new(found, &ask) })
+}
+
+/// The form for a person.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PersonForm {
+    email: String,
+    name: String,
+    kind: PersonKind,
+    #[serde(default)]
+    sponsor: String,
+    #[serde(default)]
+    until: String,
+}
+
+/// Adds a person and shows them.
+pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): PageForm<PersonForm>) -> Shown {
+    let new = PersonNew {
+        email: needed("Email", &form.email)?,
+        name: needed("Name", &form.name)?,
+        kind: form.kind,
+        sponsor: optional("Sponsor", &form.sponsor)?,
+        until: optional("Until", &form.until)?,
+    };
+    let person = people::add(&app, &caller.0, new).await?;
+    Ok(to_person(&person.email, "added").into_response())
+}
+
+/// Leads to a person's page with a word about what was done.
+pub(crate) fn to_person(email: &Email, done: &str) -> Redirect {
+    Redirect::to(&format!("/admin/people/{}?done={done}", filters::segment(email.as_str())))
+}
+
+#[derive(Template)]
+#[template(path = "console/person.html")]
+struct PersonPage {
+    page: Page,
+    person: Person,
+    uses: browse::LastUses,
+    resources: Vec<Resource>,
+    path: String,
+}
+
+/// Shows a person with what they have.
+pub(crate) async fn show_person(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+    ApiQuery(ask): ApiQuery<Ask>,
+) -> Shown {
+    let mut person = people::show(&app, &caller.0, &email).await?;
+    person.grants.sort_by_key(|grant| (grant.state != GrantState::Active, std::cmp::Reverse(grant.until)));
+    person.devices.sort_by_key(|device| (device.state != DeviceState::Active, std::cmp::Reverse(device.created_at)));
+    let uses = browse::last_uses(&app, person.devices.iter().map(|device| device.id));
+    let resources = resources::list(&app, &caller.0).await?;
+    let path = format!("/admin/people/{}", filters::segment(email.as_str()));
+    let page = Page::new(Some(&caller), "/admin/people").telling(done(&ask.done));
+    show(&PersonPage { page, person, uses, resources, path })
+}
+
+fn done(word: &str) -> Option<Notice> {
+    let text = match word {
+        "added" => "Added. Give them access below; an invitation lets them sign in and add a device.",
+        "restored" => "Taken back. What was revoked stays revoked: give access again where it is needed.",
+        "granted" => "Access given. Their devices have it at once.",
+        _ => return None,
+    };
+    Some(Notice { tone: "good", text: text.to_owned() })
+}
+
+/// Puts a person out for good and shows the receipt.
+pub(crate) async fn offboard(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+    PageForm(form): PageForm<ReasonForm>,
+) -> Shown {
+    let offboard = PersonOffboard { reason: reason(form.reason), hand_over_to: None };
+    let outcome = people::offboard(&app, &caller.0, &email, offboard).await?;
+    receipt::show_receipt(&caller, "/admin/people", format!("{email} is out"), outcome)
+}
+
+/// Suspends a person and shows the receipt.
+pub(crate) async fn suspend(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+    PageForm(form): PageForm<ReasonForm>,
+) -> Shown {
+    let outcome = people::suspend(&app, &caller.0, &email, reason(form.reason)).await?;
+    receipt::show_receipt(&caller, "/admin/people", format!("{email} is suspended"), outcome)
+}
+
+/// Takes a person back.
+pub(crate) async fn restore(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+    PageForm(form): PageForm<ReasonForm>,
+) -> Shown {
+    people::restore(&app, &caller.0, &email, reason(form.reason)).await?;
+    Ok(to_person(&email, "restored").into_response())
+}
