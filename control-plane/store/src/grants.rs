@@ -10,19 +10,30 @@ use jiff::tz::TimeZone;
 use crate::db::{Row, args};
 use crate::{ReadTx, StoreError, WriteTx};
 
-/// Grants to people and grants to groups, as one.
+/// Grants to people and grants to groups, as one: `g`.
+macro_rules! every_grant {
+    () => {
+        "(SELECT id, principal_id, NULL AS group_id, resource_id, not_before, not_after, hours, hours_until, requested_by, \
+         approved_by, reason, created_at, revoked_at, end_recorded_at FROM grants UNION ALL \
+         SELECT id, NULL AS principal_id, group_id, resource_id, not_before, not_after, hours, hours_until, requested_by, \
+         approved_by, reason, created_at, revoked_at, end_recorded_at FROM group_grants) g "
+    };
+}
+pub(crate) use every_grant;
+
+/// The columns of a grant that [`grant`] reads.
+macro_rules! grant_columns {
+    () => {
+        "g.id AS id, g.principal_id AS principal_id, g.group_id AS group_id, g.resource_id AS resource_id, \
+         g.not_before AS not_before, g.not_after AS not_after, g.hours AS hours, g.requested_by AS requested_by, \
+         g.approved_by AS approved_by, g.reason AS reason, g.created_at AS created_at, g.revoked_at AS revoked_at"
+    };
+}
+pub(crate) use grant_columns;
+
 macro_rules! select_grants {
     ($tail:literal) => {
-        concat!(
-            "SELECT g.id AS id, g.principal_id AS principal_id, g.group_id AS group_id, g.resource_id AS resource_id, ",
-            "g.not_before AS not_before, g.not_after AS not_after, g.hours AS hours, g.requested_by AS requested_by, ",
-            "g.approved_by AS approved_by, g.reason AS reason, g.created_at AS created_at, g.revoked_at AS revoked_at FROM (",
-            "SELECT id, principal_id, NULL AS group_id, resource_id, not_before, not_after, hours, hours_until, requested_by, ",
-            "approved_by, reason, created_at, revoked_at, end_recorded_at FROM grants UNION ALL ",
-            "SELECT id, NULL AS principal_id, group_id, resource_id, not_before, not_after, hours, hours_until, requested_by, ",
-            "approved_by, reason, created_at, revoked_at, end_recorded_at FROM group_grants) g ",
-            $tail
-        )
+        concat!("SELECT ", $crate::grants::grant_columns!(), " FROM ", $crate::grants::every_grant!(), $tail)
     };
 }
 pub(crate) use select_grants;

@@ -107,7 +107,7 @@ pub(super) async fn run(command: GrantCommand, client: &Client, out: Output) -> 
                 };
                 format!(
                     "{} may use {} {from}until {}{}\ntake it away with: doorward grant revoke {}",
-                    who(it),
+                    it.who(),
                     it.resource,
                     time::short(it.until),
                     it.hours.as_ref().map_or_else(String::new, |hours| format!(", {hours}")),
@@ -135,16 +135,6 @@ pub(super) fn is_open(grant: &Grant) -> bool {
     matches!(grant.state, GrantState::Active | GrantState::Scheduled)
 }
 
-/// Says whose a grant is.
-pub(super) fn who(grant: &Grant) -> String {
-    match (&grant.email, &grant.group) {
-        (Some(email), Some(group)) => format!("{email} (group {group})"),
-        (Some(email), None) => email.to_string(),
-        (None, Some(group)) => format!("group {group}"),
-        (None, None) => "nobody".to_owned(),
-    }
-}
-
 /// Draws grants.
 pub(super) fn table(grants: &[Grant], when_empty: &str) -> String {
     let mut rows = Rows::new(&["GRANT", "WHO", "RESOURCE", "ADDRESS", "STATE", "FROM", "UNTIL", "HOURS", "REASON"]);
@@ -157,7 +147,7 @@ pub(super) fn table(grants: &[Grant], when_empty: &str) -> String {
         };
         rows.add(vec![
             it.id.to_string(),
-            who(it),
+            it.who(),
             it.resource.to_string(),
             or_dash(it.service_v4),
             state.to_owned(),

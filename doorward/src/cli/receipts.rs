@@ -3,7 +3,6 @@
 use doorward_control_plane::api::{EndOutcome, GatewayReceipt};
 use serde::Serialize;
 
-use super::grant;
 use crate::error::CliError;
 use crate::output::{self, Output};
 
@@ -34,7 +33,7 @@ fn words(headline: &str, outcome: &EndOutcome) -> String {
         text.push_str(&format!("  device {} of {} ended\n", device.name, device.email));
     }
     for grant in &ended.grants {
-        text.push_str(&format!("  grant of {} to {} ended\n", grant.resource, grant::who(grant)));
+        text.push_str(&format!("  grant of {} to {} ended\n", grant.resource, grant.who()));
     }
     for receipt in &outcome.receipts {
         if let Some(after) = receipt.enforced_after_ms {

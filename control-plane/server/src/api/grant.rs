@@ -120,3 +120,16 @@ pub struct GrantAdded {
     #[serde(default)]
     pub warnings: Vec<String>,
 }
+
+impl Grant {
+    /// Says whose it is, for people.
+    #[must_use]
+    pub fn who(&self) -> String {
+        match (&self.email, &self.group) {
+            (Some(email), Some(group)) => format!("{email} (group {group})"),
+            (Some(email), None) => email.to_string(),
+            (None, Some(group)) => format!("group {group}"),
+            (None, None) => "nobody".to_owned(),
+        }
+    }
+}

@@ -53,7 +53,7 @@ pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): 
     let (valid_for, until) = span_or_end(needed::<TimeLimit>("How long", &form.how_long)?);
     let email: Email = needed("Email", &form.email)?;
     let new = GrantNew {
-        email: Some(email.clone()),
+        email: Some(needed("Email", &form.email)?),
         group: None,
         resource: needed("Resource", &form.resource)?,
         valid_for,
@@ -62,8 +62,8 @@ pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): 
         hours: None,
         reason: reason(form.reason),
     };
-    grants::add(&app, &caller.0, new).await?;
-    if form.of_person {
+    let added = grants::add(&app, &caller.0, new).await?;
+    if let Some(email) = added.grant.email.filter(|_| form.of_person) {
         return Ok(to_person(&email, "granted").into_response());
     }
     Ok(Redirect::to("/admin/grants?done=granted").into_response())
@@ -77,6 +77,6 @@ pub(crate) async fn revoke(
     PageForm(form): PageForm<ReasonForm>,
 ) -> Shown {
     let outcome = grants::revoke(&app, &caller.0, id, reason(form.reason)).await?;
-    let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.holder(), grant.resource));
-    show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
+    let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.who(), grant.resource));
+    receipt::show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
 }
