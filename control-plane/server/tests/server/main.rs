@@ -17,6 +17,8 @@ mod enrolment;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod idp;
@@ -26,5 +28,7 @@ mod openapi;
 mod pages;
 #[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod world;
