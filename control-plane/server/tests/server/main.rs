@@ -19,6 +19,8 @@ mod enrolment;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod idp;
@@ -29,6 +31,6 @@ mod pages;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
-mod scale;
+mod sessions;
 #[cfg(test)]
 mod world;
