@@ -98,18 +98,6 @@ pub struct Grant {
     pub created_at: Timestamp,
 }
 
-impl Grant {
-    /// Names who has it: a person, or a group.
-    #[must_use]
-    pub fn holder(&self) -> String {
-        match (&self.email, &self.group) {
-            (Some(email), _) => email.to_string(),
-            (None, Some(group)) => format!("group {group}"),
-            (None, None) => "nobody".to_owned(),
-        }
-    }
-}
-
 /// The answer to a new grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GrantAdded {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use doorward_domain::{
     Action, Actor, AuditEntry, Grant, NewDevice, NewGrant, NewPrincipal, NewResource, Principal, PrincipalKind,
-    Resource, Subject,
+    Receiver, Resource, Subject,
 };
 use doorward_model::{DeviceId, GrantId, Interval, PrincipalId, PublicKey, ResourceId, Timestamp, TunnelNetwork};
 use doorward_store::test_support::TestDatabase;

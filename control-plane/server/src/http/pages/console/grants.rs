@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect};
-use doorward_model::{Email, GrantId, TimeLimit};
+use doorward_model::{GrantId, TimeLimit};
 use doorward_store::GrantRow;
 use serde::Deserialize;
 
@@ -51,7 +51,6 @@ pub(crate) struct GrantForm {
 /// Gives a grant.
 pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): PageForm<GrantForm>) -> Shown {
     let (valid_for, until) = span_or_end(needed::<TimeLimit>("How long", &form.how_long)?);
-    let email: Email = needed("Email", &form.email)?;
     let new = GrantNew {
         email: Some(needed("Email", &form.email)?),
         group: None,
@@ -78,5 +77,5 @@ pub(crate) async fn revoke(
 ) -> Shown {
     let outcome = grants::revoke(&app, &caller.0, id, reason(form.reason)).await?;
     let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.who(), grant.resource));
-    receipt::show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
+    show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
 }
