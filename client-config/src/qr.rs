@@ -149,8 +149,9 @@ mod tests {
         let drawn = texts.map(|text| {
             let code = Code::new(&text).unwrap();
             let mask = code.0.mask.unwrap() as u8;
-            let rows = (0..code.0.size).map(|y| (0..code.0.size).map(|x| if code.0[y][x].value() { '1' } else { '0' }));
-            let rows: Vec<String> = rows.map(Iterator::collect).collect();
+            let dark = |y: usize, x: usize| if code.0[y][x].value() { '1' } else { '0' };
+            let row = |y: usize| (0..code.0.size).map(|x| dark(y, x)).collect::<String>();
+            let rows: Vec<String> = (0..code.0.size).map(row).collect();
             format!("{text:?}\n{mask}\n{}\n", rows.join("\n"))
         });
         let examples = include_str!("../../control-plane/server/assets/tests/qr-examples.txt");

@@ -6,6 +6,7 @@ mod config_text;
 mod device;
 mod gateway;
 mod grant;
+mod group;
 mod lockdown;
 mod login;
 mod owner;
@@ -13,6 +14,7 @@ mod person;
 mod preshared_key;
 mod receipts;
 mod records;
+mod request;
 mod resource;
 mod status;
 mod time;
@@ -98,6 +100,18 @@ enum Command {
     /// Grants: who may use what, from when to when
     #[command(subcommand, after_help = grant::EXAMPLES)]
     Grant(grant::GrantCommand),
+    /// Groups: people who are given access together
+    #[command(subcommand, after_help = group::EXAMPLES)]
+    Group(group::GroupCommand),
+    /// Asks for access to a resource, and lists what was asked
+    #[command(after_help = request::EXAMPLES)]
+    Request(request::RequestArgs),
+    /// Approves a request for access; never one's own
+    #[command(after_help = request::APPROVE_EXAMPLES)]
+    Approve(request::ApproveArgs),
+    /// Denies a request for access
+    #[command(after_help = request::DENY_EXAMPLES)]
+    Deny(request::DenyArgs),
     /// Devices: WireGuard keys of people, and their configs
     #[command(subcommand, after_help = device::EXAMPLES)]
     Device(device::DeviceCommand),
@@ -151,6 +165,10 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
             with_client(common, &data, async |client| resource::run(command, client, out).await)
         }
         Command::Grant(command) => with_client(common, &data, async |client| grant::run(command, client, out).await),
+        Command::Group(command) => with_client(common, &data, async |client| group::run(command, client, out).await),
+        Command::Request(args) => with_client(common, &data, async |client| request::run(args, client, out).await),
+        Command::Approve(args) => with_client(common, &data, async |client| request::approve(args, client, out).await),
+        Command::Deny(args) => with_client(common, &data, async |client| request::deny(args, client, out).await),
         Command::Device(command) => with_client(common, &data, async |client| device::run(command, client, out).await),
         Command::Lockdown(command) => {
             with_client(common, &data, async |client| lockdown::run(command, client, out).await)

@@ -75,6 +75,14 @@ id!(
     GrantId
 );
 id!(
+    /// Names a group of people.
+    GroupId
+);
+id!(
+    /// Names one request for access.
+    RequestId
+);
+id!(
     /// Names one gateway, from its enrolment on.
     GatewayId
 );

@@ -101,6 +101,11 @@ name!(
     |text| token("gateway", text, 63)
 );
 name!(
+    /// A group's name, lower case: `support`.
+    GroupName,
+    |text| token("group", text, 63).map(|name| name.to_lowercase())
+);
+name!(
     /// A person's name in any script, one line: `Support desk`.
     PersonName,
     person_name

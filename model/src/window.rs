@@ -138,6 +138,66 @@ impl From<TimeLimit> for String {
     }
 }
 
+/// A span of time that is not nothing, written `90s`, `15m`, `8h` or `4d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Span(Duration);
+
+impl Span {
+    /// Takes whole seconds; `None` for none at all.
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Option<Self> {
+        if seconds == 0 { None } else { Some(Self(Duration::from_secs(seconds))) }
+    }
+
+    /// Returns how long it is.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+
+    /// Returns the time that comes so long after `at`; the end of time where there is none.
+    #[must_use]
+    pub fn after(self, at: Timestamp) -> Timestamp {
+        SignedDuration::try_from(self.0).ok().and_then(|span| at.checked_add(span).ok()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+impl FromStr for Span {
+    type Err = TimeLimitError;
+
+    fn from_str(text: &str) -> Result<Self, TimeLimitError> {
+        match parse_duration(text)? {
+            Duration::ZERO => Err(TimeLimitError::Zero { text: shorten(text) }),
+            span => Ok(Self(span)),
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs();
+        let units: [(u64, char); 4] = [(24 * 3600, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
+        // The last unit divides everything.
+        let (per, unit) = units.into_iter().find(|(per, _)| seconds % per == 0).unwrap_or((1, 's'));
+        write!(f, "{}{unit}", seconds / per)
+    }
+}
+
+impl TryFrom<String> for Span {
+    type Error = TimeLimitError;
+
+    fn try_from(text: String) -> Result<Self, TimeLimitError> {
+        text.parse()
+    }
+}
+
+impl From<Span> for String {
+    fn from(span: Span) -> Self {
+        span.to_string()
+    }
+}
+
 fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(64).collect()
 }
@@ -187,6 +247,14 @@ mod tests {
             assert!(matches!(wrong.parse::<TimeLimit>(), Err(TimeLimitError::Format { .. })), "{wrong}");
         }
         assert!(matches!("99999999999999999999d".parse::<TimeLimit>(), Err(TimeLimitError::TooLong { .. })));
+    }
+
+    #[test]
+    fn a_span_is_written_in_the_largest_unit_that_fits() {
+        for (text, written) in [("7200s", "2h"), ("90s", "90s"), ("24h", "1d"), ("15m", "15m")] {
+            assert_eq!(text.parse::<Span>().unwrap().to_string(), written);
+        }
+        assert!(matches!("0s".parse::<Span>(), Err(TimeLimitError::Zero { .. })));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use doorward_model::{DeviceId, Email, GatewayName, GrantId, ResourceName};
+use doorward_model::{DeviceId, Email, GatewayName, GrantId, GroupName, PrincipalId, RequestId, ResourceName};
 
 use crate::{Denial, Role, SignedIn};
 
@@ -93,6 +93,36 @@ actions! {
     GrantRevoke = "grant.revoke",
     /// A grant's time ran out.
     GrantEnd = "grant.end",
+    /// The next occurrence of a grant's weekly hours was told to gateways.
+    GrantHours = "grant.hours",
+    /// Add a group.
+    GroupAdd = "group.add",
+    /// Remove a group, with what was granted to it.
+    GroupRemove = "group.remove",
+    /// Make somebody a member of a group.
+    GroupJoin = "group.join",
+    /// End a membership.
+    GroupLeave = "group.leave",
+    /// See a request for access.
+    RequestRead = "request.read",
+    /// Ask for access for oneself.
+    RequestAdd = "request.add",
+    /// Take one's request back.
+    RequestWithdraw = "request.withdraw",
+    /// Approve a request.
+    RequestApprove = "request.approve",
+    /// Deny a request.
+    RequestDeny = "request.deny",
+    /// Say what a person may do for others.
+    PersonRole = "person.role",
+    /// Say who answers for a contractor.
+    PersonSponsor = "person.sponsor",
+    /// Say who answers for a resource.
+    ResourceOwner = "resource.owner",
+    /// Say how long a sign-in opens a resource.
+    ResourceWindow = "resource.window",
+    /// Say how much time one request for a resource may ask for.
+    ResourceSpan = "resource.span",
     /// Enrol a device.
     DeviceAdd = "device.add",
     /// Give a device another pre-shared key, or take it away.
@@ -168,6 +198,17 @@ pub enum Subject {
     Resource(ResourceName),
     /// A grant.
     Grant(GrantId),
+    /// A group.
+    Group(GroupName),
+    /// A request for access, with what it takes to say who may answer it.
+    Request {
+        /// The request.
+        id: RequestId,
+        /// Who asks.
+        requester: PrincipalId,
+        /// Who answers for the resource, and who for the requester.
+        answerable: Vec<PrincipalId>,
+    },
     /// A device.
     Device(DeviceId),
     /// A gateway.
@@ -183,6 +224,8 @@ impl fmt::Display for Subject {
             Self::Person(email) => write!(f, "person:{email}"),
             Self::Resource(name) => write!(f, "resource:{name}"),
             Self::Grant(id) => write!(f, "grant:{id}"),
+            Self::Group(name) => write!(f, "group:{name}"),
+            Self::Request { id, .. } => write!(f, "request:{id}"),
             Self::Device(id) => write!(f, "device:{id}"),
             Self::Gateway(name) => write!(f, "gateway:{name}"),
             Self::Token(name) => write!(f, "token:{}", name.escape_default()),
@@ -229,6 +272,19 @@ enum Need {
     FreshAdminForOthers,
     /// The person concerned, or a role that administers with a fresh factor.
     SelfOrFreshAdmin,
+    /// An owner with a fresh factor, or somebody on this machine; no program.
+    FreshOwner,
+    /// Whoever may answer a request: a role that does, or who answers for the resource or the requester; never the
+    /// requester.
+    Answerer,
+    /// The same, with a fresh factor.
+    FreshAnswerer,
+    /// Whoever may answer a request, the requester, or a role that reads.
+    AnswererOrReader,
+    /// The person concerned; a program or somebody on this machine for them.
+    OneselfOrProxy,
+    /// The person concerned, or a role that administers.
+    SelfOrAdmin,
     /// The person concerned and nobody else.
     Oneself,
     /// The same, with a fresh factor.
@@ -241,6 +297,7 @@ const fn need(action: Action) -> Need {
     match action {
         Action::PersonEnd
         | Action::GrantEnd
+        | Action::GrantHours
         | Action::DeviceEnd
         | Action::DeviceWindowClose
         | Action::ReceiptRecord
@@ -255,20 +312,31 @@ const fn need(action: Action) -> Need {
         | Action::PersonOffboard
         | Action::ResourceRemove
         | Action::GrantRevoke
+        | Action::GroupRemove
         | Action::DeviceRevoke
         | Action::LockdownOn
         | Action::GatewayRemove
         | Action::TokenRevoke => Need::Admin,
         Action::PersonAdd
         | Action::PersonRestore
+        | Action::PersonSponsor
         | Action::ResourceAdd
+        | Action::ResourceOwner
+        | Action::ResourceWindow
+        | Action::ResourceSpan
+        | Action::GroupAdd
         | Action::LockdownOff
         | Action::GatewayTokenAdd
         | Action::TokenAdd
         | Action::PersonInvite => Need::FreshAdmin,
-        Action::GrantAdd => Need::FreshAdminForOthers,
+        Action::GrantAdd | Action::GroupJoin => Need::FreshAdminForOthers,
+        Action::PersonRole => Need::FreshOwner,
+        Action::RequestRead => Need::AnswererOrReader,
+        Action::RequestAdd | Action::RequestWithdraw => Need::OneselfOrProxy,
+        Action::RequestApprove => Need::FreshAnswerer,
+        Action::RequestDeny => Need::Answerer,
         Action::DeviceAdd | Action::DevicePresharedKey => Need::SelfOrFreshAdmin,
-        Action::SessionEnd | Action::DeviceReportLost => Need::SelfOrAdmin,
+        Action::SessionEnd | Action::DeviceReportLost | Action::GroupLeave => Need::SelfOrAdmin,
         Action::OwnerSetup
         | Action::PersonJoin
         | Action::SignIn
@@ -298,7 +366,7 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
         }
         (Actor::LocalAdmin { .. }, need) => !matches!(need, Need::Nobody | Need::Oneself | Need::FreshOneself),
         (Actor::ApiToken { .. }, need) => {
-            !matches!(need, Need::Nobody | Need::Oneself | Need::FreshOneself | Need::Local)
+            !matches!(need, Need::Nobody | Need::Oneself | Need::FreshOneself | Need::Local | Need::FreshOwner)
         }
         (Actor::Person(person), need) => return person_may(person, need, subject, denied),
         (Actor::System | Actor::Gateway { .. }, _) => false,
@@ -307,8 +375,19 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
 }
 
 fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(&str) -> Decision) -> Decision {
-    let own = *subject == Subject::Person(person.email.clone());
+    let (own, answers) = match subject {
+        Subject::Person(email) => (*email == person.email, false),
+        Subject::Request { requester, answerable, .. } => (*requester == person.id, answerable.contains(&person.id)),
+        Subject::Everything
+        | Subject::Resource(_)
+        | Subject::Grant(_)
+        | Subject::Group(_)
+        | Subject::Device(_)
+        | Subject::Gateway(_)
+        | Subject::Token(_) => (false, false),
+    };
     let role = person.role;
+    let answers = answers || role.answers();
     let (allowed, needs_fresh) = match need {
         Need::Nobody | Need::Local => (false, false),
         Need::Reader => (own || role.reads(), false),
@@ -318,8 +397,17 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         Need::FreshAdminForOthers if own => return denied("nobody gives access to themselves; ask another admin"),
         Need::FreshAdminForOthers => (role.administers(), true),
         Need::SelfOrFreshAdmin => (own || role.administers(), !own),
+        Need::SelfOrAdmin => (own || role.administers(), false),
         Need::Oneself => (own, false),
         Need::FreshOneself => (own, true),
+        Need::FreshOwner => (role == Role::Owner, true),
+        Need::Answerer | Need::FreshAnswerer if own => {
+            return denied("nobody answers their own request; ask somebody else who may");
+        }
+        Need::Answerer => (answers, false),
+        Need::FreshAnswerer => (answers, true),
+        Need::AnswererOrReader => (own || answers || role.reads(), false),
+        Need::OneselfOrProxy => (own, false),
     };
     match (allowed, needs_fresh && !person.fresh) {
         (false, _) => denied("ask an admin"),
@@ -368,6 +456,10 @@ mod tests {
         let own = allowed(&Subject::Person(own));
         let of_oneself = [
             Action::Read,
+            Action::GroupLeave,
+            Action::RequestRead,
+            Action::RequestAdd,
+            Action::RequestWithdraw,
             Action::DeviceAdd,
             Action::DevicePresharedKey,
             Action::DeviceReportLost,
@@ -392,7 +484,7 @@ mod tests {
     fn an_auditor_reads_all_and_changes_nothing() {
         for action in Action::ALL {
             let may = authorise(&person(Role::Auditor, true), *action, &Subject::Everything) == Decision::Allowed;
-            assert_eq!(may, matches!(action, Action::Read | Action::AuditRead), "{action:?}");
+            assert_eq!(may, matches!(action, Action::Read | Action::AuditRead | Action::RequestRead), "{action:?}");
         }
     }
 

@@ -2,22 +2,33 @@
 
 use std::sync::Arc;
 
-use doorward_model::{GrantId, Interval, PrincipalId, ResourceId, Timestamp};
+use doorward_model::{GrantId, GroupId, Interval, PrincipalId, ResourceId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Denial, Principal, Reason, Resource};
+use crate::{Denial, Group, Hours, Principal, Reason, Resource};
 
-/// A person may use a resource for a time.
+/// Whom a grant is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Grantee {
+    /// One person.
+    Person(PrincipalId),
+    /// Whoever is a member of the group at that moment.
+    Group(GroupId),
+}
+
+/// A person, or each member of a group, may use a resource for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The id.
     pub id: GrantId,
     /// Who.
-    pub principal: PrincipalId,
+    pub to: Grantee,
     /// What.
     pub resource: ResourceId,
     /// From when to when.
     pub validity: Interval,
+    /// On which hours of the week alone; `None` for all of them.
+    pub hours: Option<Hours>,
     /// Who asked, as the audit names them.
     pub requested_by: String,
     /// Who approved, as the audit names them.
@@ -53,17 +64,28 @@ pub enum GrantState {
     Revoked,
 }
 
+/// Who is to get a grant.
+#[derive(Debug, Clone, Copy)]
+pub enum Receiver<'a> {
+    /// One person.
+    Person(&'a Principal),
+    /// A group.
+    Group(&'a Group),
+}
+
 /// What is needed to give a grant.
 #[derive(Debug)]
 pub struct NewGrant<'a> {
     /// A fresh id.
     pub id: GrantId,
     /// Who gets it.
-    pub principal: &'a Principal,
+    pub to: Receiver<'a>,
     /// For what.
     pub resource: &'a Resource,
     /// From when to when.
     pub validity: Interval,
+    /// On which hours of the week alone.
+    pub hours: Option<Hours>,
     /// Who asked, as the audit names them.
     pub requested_by: String,
     /// Who approved, as the audit names them.
@@ -79,10 +101,19 @@ impl Grant {
     /// ([`Grant::outlasts`] says so beforehand).
     ///
     /// # Errors
-    /// A denial where the person is not active, the resource was removed, or the time is empty or over.
+    /// A denial where the person is not active, the group or the resource was removed, or the time is empty or over.
     pub fn add(new: NewGrant<'_>, now: Timestamp) -> Result<Self, Denial> {
-        let NewGrant { id, principal, resource, validity, requested_by, approved_by, reason } = new;
-        principal.require_active("a grant", now)?;
+        let NewGrant { id, to, resource, validity, hours, requested_by, approved_by, reason } = new;
+        let to = match to {
+            Receiver::Person(person) => {
+                person.require_active("a grant", now)?;
+                Grantee::Person(person.id)
+            }
+            Receiver::Group(group) => {
+                group.require_live()?;
+                Grantee::Group(group.id)
+            }
+        };
         if resource.removed_at.is_some() {
             return Err(Denial::not_found(format!(
                 "resource {} was removed: see `doorward resource list`",
@@ -101,11 +132,21 @@ impl Grant {
                 validity.not_after
             )));
         }
+        if let Some(hours) = &hours {
+            hours.require_zone()?;
+            if hours.occurrence(now.max(validity.not_before)).and_then(|hours| hours.intersect(&validity)).is_none() {
+                return Err(Denial::invalid(format!(
+                    "the hours {hours} do not come before the grant ends at {}: give it more time, or other hours",
+                    validity.not_after
+                )));
+            }
+        }
         Ok(Self {
             id,
-            principal: principal.id,
+            to,
             resource: resource.id,
             validity,
+            hours,
             requested_by,
             approved_by,
             reason,
@@ -121,6 +162,25 @@ impl Grant {
             .not_after
             .filter(|end| *end < self.validity.not_after)
             .map(|end| format!("{} ends at {end}, and so does what this grant allows", principal.email))
+    }
+
+    /// Returns the time for which gateways are told that it holds: all of it, or the occurrence of its hours that holds or
+    /// comes next. `None` where nothing is left.
+    #[must_use]
+    pub fn span_told(&self, now: Timestamp) -> Option<Interval> {
+        match &self.hours {
+            None => Some(self.validity),
+            Some(hours) => hours.occurrence(now.max(self.validity.not_before))?.intersect(&self.validity),
+        }
+    }
+
+    /// Returns the person it is for, where it is for one.
+    #[must_use]
+    pub const fn person(&self) -> Option<PrincipalId> {
+        match self.to {
+            Grantee::Person(id) => Some(id),
+            Grantee::Group(_) => None,
+        }
     }
 
     /// Says where the grant stands.
@@ -149,7 +209,16 @@ mod tests {
         let id = GrantId::new(uuid::Uuid::from_u128(1));
         let by = || "local:0".to_owned();
         Grant::add(
-            NewGrant { id, principal: person, resource, validity, requested_by: by(), approved_by: by(), reason: None },
+            NewGrant {
+                id,
+                to: Receiver::Person(person),
+                resource,
+                validity,
+                hours: None,
+                requested_by: by(),
+                approved_by: by(),
+                reason: None,
+            },
             t(now),
         )
     }

@@ -2,11 +2,12 @@
 //!
 //! Lockdown is separate: a gateway holds leases during a lockdown and lets nobody pass.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use doorward_model::{EndReason, Interval, Lease, Rule, Timestamp, Tombstone, TunnelNetwork};
+use doorward_model::{EndReason, GroupId, Interval, Lease, Rule, Timestamp, Tombstone, TunnelNetwork};
 
-use crate::{Device, GrantedResource, Principal, PrincipalState};
+use crate::{Device, GrantedResource, Grantee, Principal, PrincipalState};
 
 /// What is known about one device, read in one transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +16,9 @@ pub struct LeaseSubject {
     pub principal: Principal,
     /// The device.
     pub device: Device,
-    /// The person's grants, in any order; revoked and over ones are ignored.
+    /// Groups that the person is a member of.
+    pub groups: BTreeSet<GroupId>,
+    /// The grants of the person and of these groups, in any order; revoked and over ones are ignored.
     pub grants: Vec<GrantedResource>,
 }
 
@@ -47,7 +50,7 @@ pub enum Derived {
 /// are sorted by beginning, then id: the same state gives the same lease, in whatever order it was read.
 #[must_use]
 pub fn derive_lease(subject: &LeaseSubject, terms: &LeaseTerms, now: Timestamp) -> Derived {
-    let LeaseSubject { principal, device, grants } = subject;
+    let LeaseSubject { principal, device, groups: _, grants } = subject;
     if let Some(reason) = end_of(principal, device, now) {
         return Derived::Ended(reason);
     }
@@ -78,8 +81,11 @@ pub fn derive_lease(subject: &LeaseSubject, terms: &LeaseTerms, now: Timestamp) 
 
 /// Until when a person's sign-in opens a device: not at all where the device's key was seen in two places since.
 fn sign_in_until(principal: &Principal, device: &Device) -> Timestamp {
-    let closed = device.window_closed_at.is_some_and(|closed| principal.signed_in_at.is_none_or(|at| at <= closed));
-    principal.signed_in_until.filter(|_| !closed).unwrap_or(Timestamp::MIN)
+    principal.signed_in_until.filter(|_| !is_closed(principal, device)).unwrap_or(Timestamp::MIN)
+}
+
+fn is_closed(principal: &Principal, device: &Device) -> bool {
+    device.window_closed_at.is_some_and(|closed| principal.signed_in_at.is_none_or(|at| at <= closed))
 }
 
 fn end_of(principal: &Principal, device: &Device, now: Timestamp) -> Option<EndReason> {
@@ -105,12 +111,18 @@ fn rule(
     now: Timestamp,
 ) -> Option<Rule> {
     let GrantedResource { grant, resource } = granted;
-    let belongs = grant.principal == subject.principal.id && grant.resource == resource.id;
-    if !belongs || grant.revoked_at.is_some() || resource.removed_at.is_some() {
+    let belongs = match grant.to {
+        Grantee::Person(id) => id == subject.principal.id,
+        Grantee::Group(id) => subject.groups.contains(&id),
+    };
+    if !belongs || grant.resource != resource.id || grant.revoked_at.is_some() || resource.removed_at.is_some() {
         return None;
     }
-    let validity = grant.validity.intersect(lease)?;
-    (now < validity.not_after).then(|| Rule {
+    let mut validity = grant.span_told(now)?.intersect(lease)?;
+    if let Some(window) = resource.sign_in_window {
+        validity.not_after = validity.not_after.min(window.after(signed_in_at(subject)?));
+    }
+    (now < validity.not_after && validity.not_before < validity.not_after).then(|| Rule {
         grant: grant.id,
         resource: resource.name.clone(),
         service: resource.service(&terms.network),
@@ -118,6 +130,11 @@ fn rule(
         allow: resource.allow.clone(),
         validity,
     })
+}
+
+/// When the sign-in took place that still counts on this device.
+fn signed_in_at(LeaseSubject { principal, device, .. }: &LeaseSubject) -> Option<Timestamp> {
+    principal.signed_in_at.filter(|_| !is_closed(principal, device))
 }
 
 impl LeaseSubject {
@@ -154,7 +171,7 @@ pub(crate) mod fixtures {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Grant, PrincipalKind, Resource};
+    use crate::{Grant, Group, PrincipalKind, Resource};
 
     pub(crate) fn t(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
@@ -203,17 +220,25 @@ pub(crate) mod fixtures {
             targets: vec!["10.0.5.10".parse().unwrap()],
             allow: vec!["tcp/443".parse().unwrap()],
             service_slot: Some(u32::from(n)),
+            owner: None,
+            sign_in_window: None,
+            request_span_max: None,
             created_at: t(0),
             removed_at: None,
         }
     }
 
+    pub(crate) fn group(n: u8) -> Group {
+        Group::add(GroupId::new(uuid(n)), format!("group{n}").parse().unwrap(), t(0))
+    }
+
     pub(crate) fn grant(n: u8, owner: u8, resource: u8, from: i64, until: i64) -> Grant {
         Grant {
             id: GrantId::new(uuid(n)),
-            principal: PrincipalId::new(uuid(owner)),
+            to: Grantee::Person(PrincipalId::new(uuid(owner))),
             resource: ResourceId::new(uuid(resource)),
             validity: Interval { not_before: t(from), not_after: t(until) },
+            hours: None,
             requested_by: "local:0".to_owned(),
             approved_by: "local:0".to_owned(),
             reason: None,
@@ -232,7 +257,7 @@ pub(crate) mod fixtures {
 mod tests {
     use proptest::prelude::*;
 
-    use super::fixtures::{device, grant, granted, person, resource, t};
+    use super::fixtures::{device, grant, granted, group, person, resource, t};
     use super::*;
     use crate::{Revocation, audit::tests::permuted};
 
@@ -265,10 +290,14 @@ mod tests {
             signed_in in proptest::option::of(0i64..40),
             state in prop_oneof![6 => Just(PrincipalState::Active), 1 => Just(PrincipalState::Suspended), 1 => Just(PrincipalState::Departed)],
             revoked in proptest::option::weighted(0.1, 0i64..40),
-            grants in proptest::collection::vec((0i64..40, 1i64..20, proptest::bool::weighted(0.15), proptest::bool::weighted(0.1)), 0..6),
+            grants in proptest::collection::vec((0i64..40, 1i64..20, proptest::bool::weighted(0.15), proptest::bool::weighted(0.1), 0u8..4), 0..6),
         ) -> LeaseSubject {
-            let grants = grants.into_iter().zip(1u8..).map(|((from, span, revoked, removed), n)| {
+            let grants = grants.into_iter().zip(1u8..).map(|((from, span, revoked, removed, whose), n)| {
                 let mut granted = granted(grant(n, 1, n, from, from + span));
+                // Of the groups the person is in the second alone.
+                if let 1 | 2 = whose {
+                    granted.grant.to = Grantee::Group(group(whose).id);
+                }
                 granted.grant.revoked_at = revoked.then(|| t(1));
                 if removed {
                     granted.resource = std::sync::Arc::new(crate::Resource { removed_at: Some(t(1)), ..resource(n) });
@@ -282,6 +311,7 @@ mod tests {
                     revoked: revoked.map(|at| Revocation { at: t(at), reason: EndReason::DeviceRevoked }),
                     ..device(1, 1)
                 },
+                groups: [group(2).id].into(),
                 grants: grants.collect(),
             }
         }
@@ -297,7 +327,7 @@ mod tests {
             let person_device_window = p.state == PrincipalState::Active && open(p.not_after) && open(d.not_after) && d.revoked.is_none()
                 && (window == 0 || p.signed_in_until.is_some_and(|end| at < end));
             let expected: Vec<_> = subject.grants.iter()
-                .filter(|g| person_device_window && g.grant.revoked_at.is_none() && g.resource.removed_at.is_none() && g.grant.validity.contains(at))
+                .filter(|g| person_device_window && g.grant.to != Grantee::Group(group(1).id) && g.grant.revoked_at.is_none() && g.resource.removed_at.is_none() && g.grant.validity.contains(at))
                 .map(|g| g.grant.id).collect();
             prop_assert_eq!(access(&derived, at), expected);
         }
@@ -317,7 +347,7 @@ mod tests {
         }
 
         #[test]
-        fn taking_anything_away_never_adds_access(subject in any_subject(), which in 0usize..6, cut in 0usize..6, window in 0u64..2, now in 0i64..60, later in 0i64..60) {
+        fn taking_anything_away_never_adds_access(subject in any_subject(), which in 0usize..7, cut in 0usize..6, window in 0u64..2, now in 0i64..60, later in 0i64..60) {
             let at = t(now.max(later));
             let before = access(&derive_lease(&subject, &terms(window), t(now)), at);
             let mut less = subject.clone();
@@ -327,6 +357,7 @@ mod tests {
                 2 => less.device.not_after = Some(less.device.not_after.unwrap_or(t(20)).min(t(20))),
                 3 => less.principal.signed_in_until = None,
                 4 => less.device.revoked = Some(Revocation { at: t(1), reason: EndReason::DeviceRevoked }),
+                5 => less.groups.clear(),
                 _ => if let Some(granted) = less.grants.get_mut(cut) { granted.grant.revoked_at = Some(t(1)); },
             }
             let after = access(&derive_lease(&less, &terms(window), t(now)), at);
@@ -348,7 +379,12 @@ mod tests {
     }
 
     fn subject() -> LeaseSubject {
-        LeaseSubject { principal: person(1), device: device(1, 1), grants: vec![granted(grant(1, 1, 1, 10, 20))] }
+        LeaseSubject {
+            principal: person(1),
+            device: device(1, 1),
+            groups: BTreeSet::new(),
+            grants: vec![granted(grant(1, 1, 1, 10, 20))],
+        }
     }
 
     #[test]
@@ -391,6 +427,56 @@ mod tests {
         assert!(access(&derive_lease(&other, &terms(0), t(5)), t(15)).is_empty());
         let other = LeaseSubject { device: device(1, 2), ..subject() };
         assert_eq!(derive_lease(&other, &terms(0), t(5)), Derived::Ended(EndReason::NotListed));
+    }
+
+    #[test]
+    fn a_member_has_what_the_group_was_granted_for_as_long_as_they_are_one() {
+        let mut granted = granted(grant(1, 1, 1, 0, 20));
+        granted.grant.to = Grantee::Group(group(3).id);
+        let member = LeaseSubject { groups: [group(3).id].into(), grants: vec![granted], ..subject() };
+        assert_eq!(access(&derive_lease(&member, &terms(0), t(5)), t(6)), [member.grants[0].grant.id]);
+        let left = LeaseSubject { groups: [group(4).id].into(), ..member };
+        assert!(access(&derive_lease(&left, &terms(0), t(5)), t(6)).is_empty());
+    }
+
+    #[test]
+    fn a_rule_has_one_occurrence_of_the_hours_and_no_more_than_the_grant() {
+        let weekly: crate::WeeklyHours = "thu 00:00-00:01 UTC".parse().unwrap();
+        let mut subject = subject();
+        // 1970-01-01 was a Thursday.
+        subject.grants[0].grant.hours = Some(weekly.in_zone(Some(jiff::tz::TimeZone::UTC)));
+        subject.grants[0].grant.validity = Interval { not_before: t(10), not_after: t(14 * 24 * 3600) };
+        let rules = |subject: &LeaseSubject, now| match derive_lease(subject, &terms(0), t(now)) {
+            Derived::Lease(lease) => lease.rules.iter().map(|rule| rule.validity).collect::<Vec<_>>(),
+            Derived::Ended(reason) => panic!("{reason}"),
+        };
+        let week = 7 * 24 * 3600;
+        assert_eq!(rules(&subject, 0), [Interval { not_before: t(10), not_after: t(60) }]);
+        assert_eq!(rules(&subject, 60), [Interval { not_before: t(week), not_after: t(week + 60) }]);
+        assert_eq!(rules(&subject, week + 60), []);
+        let weekly: crate::WeeklyHours = "thu 00:00-00:01 Europe/Nowhere".parse().unwrap();
+        subject.grants[0].grant.hours = Some(weekly.in_zone(None));
+        assert_eq!(rules(&subject, 0), [], "an unknown time zone allows nothing");
+    }
+
+    #[test]
+    fn a_resource_of_its_own_window_ends_so_long_after_the_sign_in() {
+        let mut subject = subject();
+        let window = doorward_model::Span::from_secs(4);
+        subject.grants[0].resource = std::sync::Arc::new(crate::Resource { sign_in_window: window, ..resource(1) });
+        let end = |subject: &LeaseSubject, now| match derive_lease(subject, &terms(0), t(now)) {
+            Derived::Lease(lease) => lease.rules.first().map(|rule| rule.validity.not_after),
+            Derived::Ended(reason) => panic!("{reason}"),
+        };
+        assert_eq!(end(&subject, 11), None, "nobody has signed in");
+        subject.principal.signed_in_at = Some(t(10));
+        assert_eq!((end(&subject, 11), end(&subject, 14)), (Some(t(14)), None));
+        subject.device.window_closed_at = Some(t(12));
+        assert_eq!(end(&subject, 13), None, "the key was seen in two places");
+        subject.device.window_closed_at = None;
+        subject.principal = crate::suspend(&subject.principal, &[], t(12)).unwrap().principal;
+        subject.principal.state = PrincipalState::Active;
+        assert_eq!(end(&subject, 13), None, "a suspension closed the window");
     }
 
     #[test]

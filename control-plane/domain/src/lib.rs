@@ -9,18 +9,24 @@
 mod alert;
 mod audit;
 mod authz;
+#[cfg(test)]
+mod authz_matrix;
 mod credential;
 mod denial;
 mod device;
 mod gateway;
 mod grant;
+mod group;
+mod hours;
 mod invitation;
 mod lease;
 mod lockdown;
 mod lockout;
+mod notice;
 mod offboard;
 mod principal;
 mod reason;
+mod request;
 mod resource;
 mod role;
 mod session;
@@ -36,14 +42,18 @@ pub use credential::{
 pub use denial::{Denial, DenialCode};
 pub use device::{Device, DeviceState, NewDevice, Revocation};
 pub use gateway::{Gateway, Introduction, Receipt};
-pub use grant::{Grant, GrantState, GrantedResource, NewGrant};
+pub use grant::{Grant, GrantState, GrantedResource, Grantee, NewGrant, Receiver};
+pub use group::Group;
+pub use hours::{Hours, WeeklyHours};
 pub use invitation::{INVITATION_MAX, Invitation, InvitationKind, InvitationRefusal, SETUP_LINK_MAX, check_invitation};
 pub use lease::{Derived, LeaseSubject, LeaseTerms, derive_lease};
 pub use lockdown::LockdownState;
 pub use lockout::{Attempts, FAILURES_MAX, LOCKOUT};
+pub use notice::{EndNotice, EndingKind, lead_due};
 pub use offboard::{Effect, offboard, restore, suspend};
 pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
 pub use reason::{Reason, ReasonError};
+pub use request::{Asked, Decided, NewRequest, Request, RequestState};
 pub use resource::{NewResource, Resource};
 pub use role::{Role, SignedIn};
 pub use session::{

@@ -1,6 +1,6 @@
 //! Lockdown: nobody passes, until it is lifted.
 
-use doorward_model::{Lockdown, Timestamp};
+use doorward_model::{GroupId, Lockdown, Timestamp};
 
 use crate::Reason;
 
@@ -9,6 +9,8 @@ use crate::Reason;
 pub struct LockdownState {
     /// On or off.
     pub state: Lockdown,
+    /// Whose members pass all the same.
+    pub except: Option<GroupId>,
     /// Why, where it was said.
     pub reason: Option<Reason>,
     /// Who changed it last, as the audit names them; empty when nobody ever did.
@@ -20,7 +22,17 @@ pub struct LockdownState {
 impl LockdownState {
     /// Turns a lockdown on or off; doing it twice is doing it once, so that neither is ever refused.
     #[must_use]
-    pub fn set(state: Lockdown, reason: Option<Reason>, changed_by: String, now: Timestamp) -> Self {
-        Self { state, reason, changed_by, changed_at: Some(now) }
+    pub fn set(
+        state: Lockdown,
+        except: Option<GroupId>,
+        reason: Option<Reason>,
+        changed_by: String,
+        now: Timestamp,
+    ) -> Self {
+        let except = match state {
+            Lockdown::On => except,
+            Lockdown::Off => None,
+        };
+        Self { state, except, reason, changed_by, changed_at: Some(now) }
     }
 }

@@ -34,6 +34,7 @@ pub fn offboard(principal: &Principal, devices: &[Device], grants: &[Grant], now
             role: Role::Member,
             changed_at,
             signed_in_until: None,
+            signed_in_at: None,
             ..principal.clone()
         },
         devices_revoked: live.clone(),
@@ -67,6 +68,7 @@ pub fn suspend(principal: &Principal, devices: &[Device], now: Timestamp) -> Res
             state: PrincipalState::Suspended,
             changed_at,
             signed_in_until: None,
+            signed_in_at: None,
             ..principal.clone()
         },
         devices_revoked: Vec::new(),

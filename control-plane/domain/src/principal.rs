@@ -179,7 +179,37 @@ impl Principal {
         })
     }
 
-    fn may_sponsor(&self, now: Timestamp) -> Result<(), Denial> {
+    /// Gives a contractor another sponsor.
+    ///
+    /// # Errors
+    /// A denial for somebody on the staff, who needs none, and for a sponsor who is not fit.
+    pub fn sponsored_by(&self, sponsor: &Self, now: Timestamp) -> Result<Self, Denial> {
+        if self.kind == PrincipalKind::Staff {
+            return Err(Denial::invalid(format!("{} is staff and needs no sponsor", self.email)));
+        }
+        sponsor.may_sponsor(now)?;
+        Ok(Self { sponsor: Some(sponsor.id), ..self.clone() })
+    }
+
+    /// Refuses to take back a contractor for whom nobody answers any more.
+    ///
+    /// # Errors
+    /// A denial that says how to name another sponsor.
+    pub fn require_sponsor(&self, sponsor: Option<&Self>, now: Timestamp) -> Result<(), Denial> {
+        if self.kind == PrincipalKind::Staff || sponsor.is_some_and(|sponsor| sponsor.may_sponsor(now).is_ok()) {
+            return Ok(());
+        }
+        let email = &self.email;
+        Err(Denial::refused(format!(
+            "nobody answers for {email} any more: name somebody with `doorward person sponsor {email} EMAIL` first"
+        )))
+    }
+
+    /// Decides whether somebody may answer for contractors.
+    ///
+    /// # Errors
+    /// A denial for a contractor, and for somebody who is not active.
+    pub fn may_sponsor(&self, now: Timestamp) -> Result<(), Denial> {
         match (self.kind, self.state) {
             (PrincipalKind::Staff, PrincipalState::Active) if !self.is_over(now) => Ok(()),
             (PrincipalKind::Contractor, _) => Err(Denial::refused(format!(
@@ -194,6 +224,23 @@ impl Principal {
                 )))
             }
         }
+    }
+
+    /// Gives a person another role; `is_last_owner` where somebody would be left without any owner and may not do that.
+    ///
+    /// # Errors
+    /// A denial for somebody who has left, and for the last owner.
+    pub fn with_role(&self, role: Role, is_last_owner: bool, now: Timestamp) -> Result<Self, Denial> {
+        let email = &self.email;
+        if role != Role::Member {
+            self.require_active("a role", now)?;
+        }
+        if self.role == Role::Owner && role != Role::Owner && is_last_owner {
+            return Err(Denial::refused(format!(
+                "{email} is the last owner: make somebody else an owner first, with `doorward person role EMAIL owner`"
+            )));
+        }
+        Ok(Self { role, ..self.clone() })
     }
 
     /// Says whether the person's own end date came.
@@ -261,6 +308,29 @@ mod tests {
                 DenialCode::Refused
             );
         }
+    }
+
+    #[test]
+    fn the_last_owner_stays_one_and_who_left_has_no_role() {
+        let owner = Principal { role: Role::Owner, ..person(1) };
+        assert!(owner.with_role(Role::Member, true, t(1)).unwrap_err().sentence.contains("last owner"));
+        assert_eq!(owner.with_role(Role::Admin, false, t(1)).unwrap().role, Role::Admin);
+        assert_eq!(owner.with_role(Role::Owner, true, t(1)).unwrap().role, Role::Owner);
+        let departed = Principal { state: PrincipalState::Departed, ..person(1) };
+        assert_eq!(departed.with_role(Role::Admin, false, t(1)).unwrap_err().code, DenialCode::Refused);
+    }
+
+    #[test]
+    fn a_contractor_comes_back_with_a_sponsor_who_is_fit() {
+        let contractor = Principal { kind: PrincipalKind::Contractor, sponsor: Some(person(2).id), ..person(1) };
+        let departed = Principal { state: PrincipalState::Departed, ..person(2) };
+        assert_eq!(contractor.require_sponsor(Some(&person(2)), t(1)), Ok(()));
+        let denial = contractor.require_sponsor(Some(&departed), t(1)).unwrap_err();
+        assert!(denial.sentence.contains("doorward person sponsor person1@shop.example"), "{denial}");
+        assert!(contractor.require_sponsor(None, t(1)).is_err());
+        assert_eq!(person(1).require_sponsor(None, t(1)), Ok(()));
+        assert_eq!(contractor.sponsored_by(&person(3), t(1)).unwrap().sponsor, Some(person(3).id));
+        assert!(contractor.sponsored_by(&departed, t(1)).is_err() && person(1).sponsored_by(&person(2), t(1)).is_err());
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! Resources: what stands behind the gateway.
 
-use doorward_model::{Allow, DnsName, ResourceId, ResourceName, ServiceAddress, Target, Timestamp, TunnelNetwork};
+use std::time::Duration;
+
+use doorward_model::{
+    Allow, DnsName, PrincipalId, ResourceId, ResourceName, ServiceAddress, Span, Target, Timestamp, TunnelNetwork,
+};
 use ipnet::IpNet;
 
-use crate::Denial;
+use crate::{Denial, Principal, PrincipalKind};
 
 /// Targets of one resource at most: a lease carries them all, and a lease must stay small.
 const TARGETS_MAX: usize = 64;
@@ -24,6 +28,12 @@ pub struct Resource {
     /// Its number among the service addresses (`TunnelNetwork::service_address`), for its life; the store gives it.
     /// `None` until then, and where an older release added it.
     pub service_slot: Option<u32>,
+    /// Who answers for it, and decides on requests for it.
+    pub owner: Option<PrincipalId>,
+    /// How long after a sign-in it can be reached, where that is to be shorter than the window of all.
+    pub sign_in_window: Option<Span>,
+    /// The longest time that one request may ask for; `None` for [`Resource::REQUEST_SPAN_MAX`].
+    pub request_span_max: Option<Span>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it was removed, where it was.
@@ -44,6 +54,30 @@ pub struct NewResource {
 }
 
 impl Resource {
+    /// The longest time that one request may ask for where the resource says nothing else: 30 days.
+    pub const REQUEST_SPAN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+    /// Returns the longest time that one request may ask for.
+    #[must_use]
+    pub fn span_max(&self) -> Duration {
+        self.request_span_max.map_or(Self::REQUEST_SPAN_MAX, Span::duration)
+    }
+
+    /// Decides whether somebody may answer for the resource.
+    ///
+    /// # Errors
+    /// A denial for somebody who is not active, or not on the staff.
+    pub fn owned_by(&self, owner: &Principal, now: Timestamp) -> Result<Self, Denial> {
+        owner.require_active("a resource to answer for", now)?;
+        if owner.kind != PrincipalKind::Staff {
+            return Err(Denial::refused(format!(
+                "{} is a contractor and cannot answer for a resource: name somebody on the staff",
+                owner.email
+            )));
+        }
+        Ok(Self { owner: Some(owner.id), ..self.clone() })
+    }
+
     /// Decides whether a resource may be added, and makes the record; lists are sorted and freed of doubles.
     ///
     /// # Errors
@@ -84,7 +118,18 @@ impl Resource {
                 "target {own} lies inside Doorward's own zone {zone}: give the name that your own network has for it"
             )));
         }
-        Ok(Self { id, name, targets, allow, service_slot: None, created_at: now, removed_at: None })
+        Ok(Self {
+            id,
+            name,
+            targets,
+            allow,
+            service_slot: None,
+            owner: None,
+            sign_in_window: None,
+            request_span_max: None,
+            created_at: now,
+            removed_at: None,
+        })
     }
 
     /// Says whether its own address leads anywhere: a single host or a name does, and of a prefix nobody could say which of

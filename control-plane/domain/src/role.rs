@@ -46,6 +46,12 @@ impl Role {
         matches!(self, Self::Owner | Self::Admin)
     }
 
+    /// Says whether the role answers requests for access, whoever asks for what.
+    #[must_use]
+    pub const fn answers(self) -> bool {
+        matches!(self, Self::Owner | Self::Admin | Self::Approver)
+    }
+
     /// Says whether the role reads what is not the person's own.
     #[must_use]
     pub const fn reads(self) -> bool {

@@ -2,12 +2,12 @@
 //! that a page costs the same with ten people and with ten thousand.
 
 use doorward_domain::{AuditRow, Device, Grant, PrincipalKind, PrincipalState};
-use doorward_model::{DeviceId, Email, PersonName, ResourceId, ResourceName, Timestamp};
+use doorward_model::{DeviceId, Email, GroupName, PersonName, ResourceId, ResourceName, Timestamp};
 
 use crate::audit::audit_row;
 use crate::db::{Row, args, int};
 use crate::devices::{device, device_columns};
-use crate::grants::grant;
+use crate::grants::{every_grant, grant, grant_columns};
 use crate::{ReadTx, StoreError};
 
 /// Rows on one page at most.
@@ -82,10 +82,24 @@ pub struct DeviceRow {
 pub struct GrantRow {
     /// The grant.
     pub grant: Grant,
-    /// Whose it is.
-    pub email: Email,
+    /// Whose it is; `None` for a group's.
+    pub email: Option<Email>,
+    /// The group that has it.
+    pub group: Option<GroupName>,
     /// What it leads to.
     pub resource: ResourceName,
+}
+
+impl GrantRow {
+    /// Says whose it is, for a cell.
+    #[must_use]
+    pub fn who(&self) -> String {
+        match (&self.email, &self.group) {
+            (Some(email), _) => email.to_string(),
+            (None, Some(group)) => format!("group {group}"),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 fn person_row(row: &Row) -> Result<PersonRow, StoreError> {
@@ -105,7 +119,12 @@ fn device_row(row: &Row) -> Result<DeviceRow, StoreError> {
 }
 
 fn grant_row(row: &Row) -> Result<GrantRow, StoreError> {
-    Ok(GrantRow { grant: grant(row)?, email: row.parsed("email")?, resource: row.parsed("resource")? })
+    Ok(GrantRow {
+        grant: grant(row)?,
+        email: row.parsed_opt("email")?,
+        group: row.parsed_opt("group_name")?,
+        resource: row.parsed("resource")?,
+    })
 }
 
 macro_rules! people_found {
@@ -124,9 +143,14 @@ macro_rules! devices_found {
 
 macro_rules! grants_found {
     () => {
-        "FROM grants g JOIN principals p ON p.id = g.principal_id JOIN resources r ON r.id = g.resource_id \
-         WHERE g.revoked_at IS NULL AND g.not_after > $1 \
-         AND ($2 = '' OR p.email LIKE $2 ESCAPE '\\' OR lower(r.name) LIKE $2 ESCAPE '\\')"
+        concat!(
+            "FROM ",
+            every_grant!(),
+            "LEFT JOIN principals p ON p.id = g.principal_id LEFT JOIN people_groups gr ON gr.id = g.group_id ",
+            "JOIN resources r ON r.id = g.resource_id WHERE g.revoked_at IS NULL AND g.not_after > $1 ",
+            "AND ($2 = '' OR p.email LIKE $2 ESCAPE '\\' OR lower(gr.name) LIKE $2 ESCAPE '\\' ",
+            "OR lower(r.name) LIKE $2 ESCAPE '\\')"
+        )
     };
 }
 
@@ -148,7 +172,8 @@ impl ReadTx {
             "SELECT p.email, p.name, p.kind, p.state, p.not_after, ",
             "(SELECT COUNT(*) FROM devices d WHERE d.principal_id = p.id AND d.revoked_at IS NULL) AS devices, ",
             "(SELECT COUNT(*) FROM grants g WHERE g.principal_id = p.id AND g.revoked_at IS NULL AND g.not_after > $3) ",
-            "AS grants ",
+            "+ (SELECT COUNT(*) FROM group_grants g JOIN group_members m ON m.group_id = g.group_id ",
+            "WHERE m.principal_id = p.id AND g.revoked_at IS NULL AND g.not_after > $3) AS grants ",
             people_found!(),
             " ORDER BY p.email LIMIT $4 OFFSET $5"
         );
@@ -197,7 +222,9 @@ impl ReadTx {
         let total =
             self.total(concat!("SELECT COUNT(*) AS total ", grants_found!()), args![now, pattern.as_str()]).await?;
         let sql = concat!(
-            "SELECT g.*, p.email AS email, r.name AS resource ",
+            "SELECT ",
+            grant_columns!(),
+            ", p.email AS email, gr.name AS group_name, r.name AS resource ",
             grants_found!(),
             " ORDER BY g.not_after, g.id LIMIT $3 OFFSET $4"
         );
@@ -210,8 +237,11 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn grants_by_resource(&mut self, now: Timestamp) -> Result<Vec<(ResourceId, u64)>, StoreError> {
-        let sql = "SELECT resource_id, COUNT(*) AS total FROM grants WHERE revoked_at IS NULL AND not_after > $1 \
-                   GROUP BY resource_id";
+        let sql = concat!(
+            "SELECT g.resource_id AS resource_id, COUNT(*) AS total FROM ",
+            every_grant!(),
+            "WHERE g.revoked_at IS NULL AND g.not_after > $1 GROUP BY g.resource_id"
+        );
         let rows = self.tx.rows(sql, args![now]).await?;
         rows.iter().map(|row| Ok((ResourceId::new(row.get("resource_id")?), row.count("total")?))).collect()
     }

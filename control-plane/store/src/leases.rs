@@ -1,13 +1,14 @@
 //! What leases are derived from, read with few queries however many devices there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use doorward_domain::{GrantedResource, LeaseSubject};
-use doorward_model::{DeviceId, PrincipalId, Timestamp};
+use doorward_domain::{GrantedResource, Grantee, LeaseSubject};
+use doorward_model::{DeviceId, GroupId, PrincipalId, Timestamp};
 use uuid::Uuid;
 
 use crate::db::{Row, args};
 use crate::devices::{device, device_columns, uuids};
+use crate::grants::select_grants;
 use crate::people::principal;
 use crate::{ReadTx, StoreError};
 
@@ -26,7 +27,7 @@ macro_rules! select_subject {
 }
 
 impl ReadTx {
-    /// What is known about every device that was not revoked; three queries in all. Revoked ones are in
+    /// What is known about every device that was not revoked; four queries in all. Revoked ones are in
     /// [`ReadTx::tombstones_since`].
     ///
     /// # Errors
@@ -34,7 +35,8 @@ impl ReadTx {
     pub async fn lease_subjects_all(&mut self, now: Timestamp) -> Result<Vec<LeaseSubject>, StoreError> {
         let devices = self.tx.rows(select_subject!("WHERE d.revoked_at IS NULL ORDER BY d.id"), args![]).await?;
         let grants = self.grants_live(now).await?;
-        subjects(&devices, grants)
+        let groups = self.memberships().await?;
+        subjects(&devices, grants, &groups)
     }
 
     /// What is known about these devices, revoked ones too; unknown ids are left out.
@@ -46,23 +48,33 @@ impl ReadTx {
         let mut people: Vec<Uuid> = devices.iter().map(|row| row.get("p_id")).collect::<Result<_, _>>()?;
         people.sort_unstable();
         people.dedup();
-        let tail = " AND revoked_at IS NULL ORDER BY created_at, id";
-        let rows = self.tx.rows_in("SELECT * FROM grants WHERE principal_id IN ", &people, tail).await?;
+        let memberships = self.memberships_of(&people).await?;
+        let groups: BTreeSet<Uuid> = memberships.values().flatten().map(|group| group.uuid()).collect();
+        let groups: Vec<Uuid> = groups.into_iter().collect();
+        let tail = " AND g.revoked_at IS NULL ORDER BY g.created_at, g.id";
+        let mut rows = self.tx.rows_in(select_grants!("WHERE g.principal_id IN "), &people, tail).await?;
+        rows.extend(self.tx.rows_in(select_grants!("WHERE g.group_id IN "), &groups, tail).await?);
         let mut grants = self.with_resources(&rows).await?;
         grants.retain(|granted| now < granted.grant.validity.not_after);
-        subjects(&devices, grants)
+        subjects(&devices, grants, &memberships)
     }
 }
 
-fn subjects(devices: &[Row], grants: Vec<GrantedResource>) -> Result<Vec<LeaseSubject>, StoreError> {
-    let mut by_person: HashMap<PrincipalId, Vec<GrantedResource>> = HashMap::new();
+fn subjects(
+    devices: &[Row],
+    grants: Vec<GrantedResource>,
+    memberships: &HashMap<PrincipalId, BTreeSet<GroupId>>,
+) -> Result<Vec<LeaseSubject>, StoreError> {
+    let mut by_grantee: HashMap<Grantee, Vec<GrantedResource>> = HashMap::new();
     for granted in grants {
-        by_person.entry(granted.grant.principal).or_default().push(granted);
+        by_grantee.entry(granted.grant.to).or_default().push(granted);
     }
     let subject = |row: &Row| {
         let principal = principal(row)?;
-        let grants = by_person.get(&principal.id).cloned().unwrap_or_default();
-        Ok(LeaseSubject { principal, device: device(row)?, grants })
+        let groups = memberships.get(&principal.id).cloned().unwrap_or_default();
+        let whose = std::iter::once(Grantee::Person(principal.id)).chain(groups.iter().copied().map(Grantee::Group));
+        let grants = whose.filter_map(|grantee| by_grantee.get(&grantee)).flatten().cloned().collect();
+        Ok(LeaseSubject { principal, device: device(row)?, groups, grants })
     };
     devices.iter().map(subject).collect()
 }

@@ -34,6 +34,7 @@ pub(crate) fn principal(row: &Row) -> Result<Principal, StoreError> {
     })
 }
 
+/// A person's columns, each with the prefix that [`principal`] reads.
 macro_rules! select_person {
     ($tail:literal) => {
         concat!(
@@ -45,6 +46,7 @@ macro_rules! select_person {
         )
     };
 }
+pub(crate) use select_person;
 
 impl ReadTx {
     /// Who has this address, in whatever state.
@@ -103,7 +105,8 @@ impl ReadTx {
     pub async fn counts(&mut self, now: Timestamp) -> Result<Counts, StoreError> {
         let sql = "SELECT (SELECT COUNT(*) FROM principals WHERE state = 'active') AS people, \
                    (SELECT COUNT(*) FROM devices WHERE revoked_at IS NULL) AS devices, \
-                   (SELECT COUNT(*) FROM grants WHERE revoked_at IS NULL AND not_after > $1) AS grants";
+                   (SELECT COUNT(*) FROM grants WHERE revoked_at IS NULL AND not_after > $1) \
+                   + (SELECT COUNT(*) FROM group_grants WHERE revoked_at IS NULL AND not_after > $1) AS grants";
         let row =
             self.tx.row(sql, args![now]).await?.ok_or_else(|| StoreError::not_found("the database gave no counts"))?;
         Ok(Counts { people: row.count("people")?, devices: row.count("devices")?, grants: row.count("grants")? })
@@ -191,6 +194,9 @@ impl WriteTx {
         }
         for grant in &effect.grants_revoked {
             self.grant_revoke(*grant, now).await?;
+        }
+        if effect.principal.state == PrincipalState::Departed {
+            self.groups_leave_all(effect.principal.id).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Resources.
 
 use doorward_domain::Resource;
-use doorward_model::{DeviceId, GrantId, ResourceId, ResourceName, Timestamp, TunnelNetwork};
+use doorward_model::{DeviceId, GrantId, PrincipalId, ResourceId, ResourceName, Span, Timestamp, TunnelNetwork};
 
 use crate::db::{Row, args};
 use crate::devices::ADDRESS_REST;
@@ -19,7 +19,11 @@ pub struct Removed {
 /// Columns are named, so that a statement that a replica has prepared stays valid when a later release adds one.
 macro_rules! select_resources {
     ($tail:literal) => {
-        concat!("SELECT id, name, targets, allowed, service_slot, created_at, removed_at FROM resources ", $tail)
+        concat!(
+            "SELECT id, name, targets, allowed, service_slot, owner_id, window_seconds, span_max_seconds, created_at, ",
+            "removed_at FROM resources ",
+            $tail
+        )
     };
 }
 
@@ -30,6 +34,9 @@ fn resource(row: &Row) -> Result<Resource, StoreError> {
         targets: row.json("targets")?,
         allow: row.json("allowed")?,
         service_slot: row.get::<Option<i64>>("service_slot")?.map(slot).transpose()?,
+        owner: row.get::<Option<uuid::Uuid>>("owner_id")?.map(PrincipalId::new),
+        sign_in_window: row.count_opt("window_seconds")?.and_then(Span::from_secs),
+        request_span_max: row.count_opt("span_max_seconds")?.and_then(Span::from_secs),
         created_at: row.time("created_at")?,
         removed_at: row.time_opt("removed_at")?,
     })
@@ -60,6 +67,27 @@ impl ReadTx {
             .iter()
             .map(resource)
             .collect()
+    }
+
+    /// The resource with this id, removed or not.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn resource(&mut self, id: ResourceId) -> Result<Option<Resource>, StoreError> {
+        self.tx.row(select_resources!("WHERE id = $1"), args![id.uuid()]).await?.as_ref().map(resource).transpose()
+    }
+
+    /// The live devices of whoever has a grant on a resource, alone or through a group.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn resource_devices(&mut self, id: ResourceId, now: Timestamp) -> Result<Vec<DeviceId>, StoreError> {
+        let sql = "SELECT d.id AS id FROM devices d WHERE d.revoked_at IS NULL AND d.principal_id IN (\
+                   SELECT g.principal_id FROM grants g WHERE g.resource_id = $1 AND g.revoked_at IS NULL AND g.not_after > $2 \
+                   UNION SELECT m.principal_id FROM group_grants g JOIN group_members m ON m.group_id = g.group_id \
+                   WHERE g.resource_id = $1 AND g.revoked_at IS NULL AND g.not_after > $2) ORDER BY d.id";
+        let rows = self.tx.rows(sql, args![id.uuid(), now]).await?;
+        rows.iter().map(|row| row.get("id").map(DeviceId::new)).collect()
     }
 
     /// Every resource there ever was, for what names one by its id.
@@ -134,14 +162,46 @@ impl WriteTx {
         if self.tx.execute(removed, args![id.uuid(), now]).await? == 0 {
             return Err(StoreError::not_found("this resource does not exist any longer: see `doorward resource list`"));
         }
-        let devices = "SELECT DISTINCT d.id AS id FROM grants g JOIN devices d ON d.principal_id = g.principal_id \
-                       WHERE g.resource_id = $1 AND g.revoked_at IS NULL AND g.not_after > $2 AND d.revoked_at IS NULL";
-        let devices = self.tx.rows(devices, args![id.uuid(), now]).await?;
-        let grants = "UPDATE grants SET revoked_at = $2 WHERE resource_id = $1 AND revoked_at IS NULL AND not_after > $2 RETURNING id";
-        let grants = self.tx.rows(grants, args![id.uuid(), now]).await?;
-        Ok(Removed {
-            grants: grants.iter().map(|row| row.get("id").map(GrantId::new)).collect::<Result<_, _>>()?,
-            devices: devices.iter().map(|row| row.get("id").map(DeviceId::new)).collect::<Result<_, _>>()?,
-        })
+        let devices = self.resource_devices(id, now).await?;
+        let mut grants = Vec::new();
+        for sql in [
+            "UPDATE grants SET revoked_at = $2 WHERE resource_id = $1 AND revoked_at IS NULL AND not_after > $2 RETURNING id",
+            "UPDATE group_grants SET revoked_at = $2 WHERE resource_id = $1 AND revoked_at IS NULL AND not_after > $2 RETURNING id",
+        ] {
+            for row in self.tx.rows(sql, args![id.uuid(), now]).await? {
+                grants.push(GrantId::new(row.get("id")?));
+            }
+        }
+        Ok(Removed { grants, devices })
+    }
+
+    /// Writes who answers for a resource, how long a sign-in opens it, and how much one request may ask for.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn resource_update(&mut self, resource: &Resource) -> Result<(), StoreError> {
+        let seconds = |span: Option<Span>| span.map(|span| span.duration().as_secs());
+        let sql = "UPDATE resources SET owner_id = $2, window_seconds = $3, span_max_seconds = $4 WHERE id = $1";
+        let args = args![
+            resource.id.uuid(),
+            resource.owner.map(PrincipalId::uuid),
+            seconds(resource.sign_in_window),
+            seconds(resource.request_span_max),
+        ];
+        self.tx.execute(sql, args).await.map(drop)
+    }
+
+    /// Takes away everything that somebody answers for, or hands it on; returns what it was.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn resources_hand_over(
+        &mut self,
+        from: PrincipalId,
+        to: Option<PrincipalId>,
+    ) -> Result<Vec<ResourceName>, StoreError> {
+        let sql = "UPDATE resources SET owner_id = $2 WHERE owner_id = $1 AND removed_at IS NULL RETURNING name";
+        let rows = self.tx.rows(sql, args![from.uuid(), to.map(PrincipalId::uuid)]).await?;
+        rows.iter().map(|row| row.parsed("name")).collect()
     }
 }

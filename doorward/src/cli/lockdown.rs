@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use doorward_control_plane::api::{LockdownOutcome, LockdownSet, LockdownStatus};
+use doorward_model::GroupName;
 
 use super::{receipts, time};
 use crate::client::Client;
@@ -10,7 +11,7 @@ use crate::output::Output;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  doorward lockdown on --reason \"stolen admin laptop\"
+  doorward lockdown on --reason \"stolen admin laptop\" --except incident
   doorward lockdown status
   doorward lockdown off";
 
@@ -25,6 +26,9 @@ pub(super) enum LockdownCommand {
         /// Why, for the record
         #[arg(long)]
         reason: Option<String>,
+        /// The group whose members pass all the same
+        #[arg(long, value_name = "GROUP")]
+        except: Option<GroupName>,
     },
     /// Lets grants decide again
     #[command(after_help = "Examples:\n  doorward lockdown off")]
@@ -40,9 +44,16 @@ pub(super) enum LockdownCommand {
 
 pub(super) async fn run(command: LockdownCommand, client: &Client, out: Output) -> Result<(), CliError> {
     match command {
-        LockdownCommand::On { reason } => set(true, reason, "lockdown is on: nobody passes", client, out).await,
+        LockdownCommand::On { reason, except } => {
+            let headline = match &except {
+                Some(group) => format!("lockdown is on: nobody passes but group {group}"),
+                None => "lockdown is on: nobody passes".to_owned(),
+            };
+            set(LockdownSet { on: true, except, reason }, &headline, client, out).await
+        }
         LockdownCommand::Off { reason } => {
-            set(false, reason, "lockdown is off: grants decide again", client, out).await
+            let off = LockdownSet { on: false, except: None, reason };
+            set(off, "lockdown is off: grants decide again", client, out).await
         }
         LockdownCommand::Status => {
             let status: LockdownStatus = client.get(PATH).await?;
@@ -51,8 +62,8 @@ pub(super) async fn run(command: LockdownCommand, client: &Client, out: Output) 
     }
 }
 
-async fn set(on: bool, reason: Option<String>, headline: &str, client: &Client, out: Output) -> Result<(), CliError> {
-    let answer: LockdownOutcome = client.put(PATH, &LockdownSet { on, reason }).await?;
+async fn set(set: LockdownSet, headline: &str, client: &Client, out: Output) -> Result<(), CliError> {
+    let answer: LockdownOutcome = client.put(PATH, &set).await?;
     receipts::show(out, &answer, &answer.outcome, headline)
 }
 
@@ -62,8 +73,9 @@ pub(super) fn words(status: &LockdownStatus) -> String {
         return "lockdown is off".to_owned();
     }
     let reason = status.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
+    let except = status.except.as_ref().map_or_else(String::new, |group| format!(" but group {group}"));
     format!(
-        "lockdown is ON since {}{reason}: nobody passes; lift it with `doorward lockdown off`",
+        "lockdown is ON since {}{reason}: nobody passes{except}; lift it with `doorward lockdown off`",
         time::short_or(status.since, "an unknown time")
     )
 }

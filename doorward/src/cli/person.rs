@@ -1,9 +1,13 @@
 //! `doorward person`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use doorward_control_plane::api::{EndOutcome, EndRequest, InvitationMade, Person, PersonKind, PersonNew, PersonState};
+use doorward_control_plane::api::{
+    EndOutcome, EndRequest, InvitationMade, Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet,
+    PersonSponsorSet, PersonState,
+};
 use doorward_model::{Email, PersonName, TimeLimit};
 
+use super::resource::join;
 use super::{device, grant, receipts, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
@@ -32,8 +36,10 @@ pub(super) enum PersonCommand {
         email: Email,
     },
     /// Marks a person as gone: devices, grants and open connections end, and the gateways confirm it
-    #[command(after_help = "Examples:\n  doorward person offboard dba@agency.example --reason \"contract ended\"")]
-    Offboard(EndArgs),
+    #[command(
+        after_help = "Examples:\n  doorward person offboard dba@agency.example --reason \"contract ended\"\n  doorward person offboard anna@shop.example --hand-over-to ben@shop.example"
+    )]
+    Offboard(OffboardArgs),
     /// Takes a person's access away until it is restored
     #[command(after_help = "Examples:\n  doorward person suspend dba@agency.example --reason \"lost laptop\"")]
     Suspend(EndArgs),
@@ -48,6 +54,22 @@ pub(super) enum PersonCommand {
     Restore {
         /// The email address
         email: Email,
+    },
+    /// Says what a person may do for others
+    #[command(after_help = "Examples:\n  doorward person role anna@shop.example admin")]
+    Role {
+        /// The email address
+        email: Email,
+        /// The role
+        role: Role,
+    },
+    /// Says who answers for a contractor
+    #[command(after_help = "Examples:\n  doorward person sponsor dba@agency.example anna@shop.example")]
+    Sponsor {
+        /// The contractor
+        email: Email,
+        /// Who answers for them
+        sponsor: Email,
     },
 }
 
@@ -80,6 +102,31 @@ pub(super) struct EndArgs {
     reason: Option<String>,
 }
 
+/// The end for good.
+#[derive(Debug, Args)]
+pub(super) struct OffboardArgs {
+    #[command(flatten)]
+    end: EndArgs,
+    /// Who takes over the contractors and resources they answered for; without it their contractors are suspended
+    #[arg(long, value_name = "EMAIL")]
+    hand_over_to: Option<Email>,
+}
+
+/// What somebody may do for others.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Role {
+    /// Everything an admin may, and saying who has which role
+    Owner,
+    /// People, devices, resources, grants, gateways, lockdown
+    Admin,
+    /// Answers requests for access, and reads what that takes
+    Approver,
+    /// Reads everything, and changes nothing
+    Auditor,
+    /// Their own devices and requests
+    Member,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
     Staff,
@@ -94,13 +141,49 @@ pub(super) async fn run(command: PersonCommand, client: &Client, out: Output) ->
             let person: Person = client.get(&path(&email)).await?;
             out.result(&person, details)
         }
-        PersonCommand::Offboard(args) => end(args, "offboard", "is offboarded", client, out).await,
+        PersonCommand::Offboard(OffboardArgs { end: EndArgs { email, reason }, hand_over_to }) => {
+            let request = PersonOffboard { reason, hand_over_to };
+            let outcome: EndOutcome = client.post(&format!("{}/offboard", path(&email)), &request).await?;
+            receipts::show(out, &outcome, &outcome, &format!("{email} is offboarded"))
+        }
         PersonCommand::Suspend(args) => end(args, "suspend", "is suspended", client, out).await,
         PersonCommand::Invite { email } => invite(&email, client, out).await,
         PersonCommand::Restore { email } => {
             let person: Person = client.post(&format!("{}/restore", path(&email)), &EndRequest::default()).await?;
             out.result(&person, |it| format!("{} is {} again\n{}", it.email, state(it.state), details(it)))
         }
+        PersonCommand::Role { email, role } => {
+            let set = PersonRoleSet { role: role.into() };
+            let person: Person = client.put(&format!("{}/role", path(&email)), &set).await?;
+            out.result(&person, |it| format!("{} is {}", it.email, role_word(it.role)))
+        }
+        PersonCommand::Sponsor { email, sponsor } => {
+            let set = PersonSponsorSet { sponsor };
+            let person: Person = client.put(&format!("{}/sponsor", path(&email)), &set).await?;
+            out.result(&person, |it| format!("{} answers for {}", set.sponsor, it.email))
+        }
+    }
+}
+
+impl From<Role> for PersonRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Approver => Self::Approver,
+            Role::Auditor => Self::Auditor,
+            Role::Member => Self::Member,
+        }
+    }
+}
+
+const fn role_word(role: PersonRole) -> &'static str {
+    match role {
+        PersonRole::Owner => "an owner",
+        PersonRole::Admin => "an admin",
+        PersonRole::Approver => "an approver",
+        PersonRole::Auditor => "an auditor",
+        PersonRole::Member => "a member",
     }
 }
 
@@ -167,6 +250,10 @@ fn details(it: &Person) -> String {
     line("state", state(it.state).to_owned());
     if let Some(sponsor) = &it.sponsor {
         line("sponsor", sponsor.to_string());
+    }
+    line("role", role_word(it.role).to_owned());
+    if !it.groups.is_empty() {
+        line("groups", join(&it.groups));
     }
     line("until", time::short_or(it.until, "no end"));
     format!(

@@ -26,11 +26,14 @@ pub(super) fn show<T: Serialize>(
 fn words(headline: &str, outcome: &EndOutcome) -> String {
     let mut text = format!("{headline}, decided at {}\n", outcome.decided_at);
     let ended = &outcome.ended;
+    for email in ended.people.iter().skip(1) {
+        text.push_str(&format!("  {email} is suspended\n"));
+    }
     for device in &ended.devices {
         text.push_str(&format!("  device {} of {} ended\n", device.name, device.email));
     }
     for grant in &ended.grants {
-        text.push_str(&format!("  grant of {} to {} ended\n", grant.resource, grant.email));
+        text.push_str(&format!("  grant of {} to {} ended\n", grant.resource, grant.who()));
     }
     for receipt in &outcome.receipts {
         if let Some(after) = receipt.enforced_after_ms {

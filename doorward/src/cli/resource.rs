@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use doorward_control_plane::api::{EndOutcome, Resource, ResourceNew};
-use doorward_model::{Allow, ResourceName, Target};
+use doorward_control_plane::api::{EndOutcome, Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
+use doorward_model::{Allow, ResourceName, Span, Target};
 
 use super::{receipts, records};
 use crate::client::{Client, segment};
@@ -34,6 +34,36 @@ pub(super) enum ResourceCommand {
         after_help = "Examples:\n  doorward resource records\n  doorward resource records --format hosts | sudo tee -a /etc/hosts"
     )]
     Records(records::RecordsArgs),
+    /// Says who answers for a resource, and decides on requests for it
+    #[command(
+        after_help = "Examples:\n  doorward resource owner customer-db anna@shop.example\n  doorward resource owner customer-db nobody"
+    )]
+    Owner {
+        /// The resource
+        name: ResourceName,
+        /// Who, or `nobody`
+        email: String,
+    },
+    /// Says how long after a sign-in a resource can be reached
+    #[command(
+        after_help = "Examples:\n  doorward resource window customer-db 2h\n  doorward resource window customer-db off"
+    )]
+    Window {
+        /// The resource
+        name: ResourceName,
+        /// How long: 15m, 2h; or `off` for as long as the sign-in lasts
+        span: String,
+    },
+    /// Says how much time one request for a resource may ask for
+    #[command(
+        after_help = "Examples:\n  doorward resource span customer-db 8h\n  doorward resource span customer-db off"
+    )]
+    Span {
+        /// The resource
+        name: ResourceName,
+        /// How long: 8h, 4d; or `off` for 30 days
+        span: String,
+    },
     /// Removes a resource; its grants end, and the gateways confirm it
     #[command(after_help = "Examples:\n  doorward resource remove admin-panel")]
     Remove {
@@ -71,6 +101,30 @@ pub(super) async fn run(command: ResourceCommand, client: &Client, out: Output) 
             out.result(&resources, |it| table(it))
         }
         ResourceCommand::Records(args) => records::run(&args, client, out).await,
+        ResourceCommand::Owner { name, email } => {
+            let email = if email == "nobody" { None } else { Some(parsed(&email)?) };
+            let resource: Resource = client.put(&path(&name, "owner"), &ResourceOwnerSet { email }).await?;
+            out.result(&resource, |it| match &it.owner {
+                Some(owner) => format!("{owner} answers for {} and decides on requests for it", it.name),
+                None => format!("nobody answers for {}: approvers and admins decide on requests for it", it.name),
+            })
+        }
+        ResourceCommand::Window { name, span } => {
+            let set = ResourceSpanSet { span: span_or_off(&span)? };
+            let resource: Resource = client.put(&path(&name, "window"), &set).await?;
+            out.result(&resource, |it| match it.sign_in_window {
+                Some(window) => format!("{} can be reached for {window} after a sign-in", it.name),
+                None => format!("{} can be reached for as long as a sign-in lasts", it.name),
+            })
+        }
+        ResourceCommand::Span { name, span } => {
+            let set = ResourceSpanSet { span: span_or_off(&span)? };
+            let resource: Resource = client.put(&path(&name, "span"), &set).await?;
+            out.result(&resource, |it| {
+                let most = it.request_span_max.map_or_else(|| "30d".to_owned(), |span| span.to_string());
+                format!("one request for {} asks for {most} at most", it.name)
+            })
+        }
         ResourceCommand::Remove { name } => {
             let outcome: EndOutcome = client.delete(&format!("/api/v1/resources/{}", segment(&name))).await?;
             receipts::show(out, &outcome, &outcome, &format!("{name} is removed"))
@@ -78,8 +132,23 @@ pub(super) async fn run(command: ResourceCommand, client: &Client, out: Output) 
     }
 }
 
+fn path(name: &ResourceName, what: &str) -> String {
+    format!("/api/v1/resources/{}/{what}", segment(name))
+}
+
+fn span_or_off(text: &str) -> Result<Option<Span>, CliError> {
+    if text == "off" { Ok(None) } else { parsed(text).map(Some) }
+}
+
+fn parsed<T: std::str::FromStr>(text: &str) -> Result<T, CliError>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| CliError::Usage(error.to_string()))
+}
+
 fn table(resources: &[Resource]) -> String {
-    let mut rows = Rows::new(&["NAME", "SERVICE ADDRESS", "DNS NAME", "TARGETS", "ALLOWED"]);
+    let mut rows = Rows::new(&["NAME", "SERVICE ADDRESS", "DNS NAME", "TARGETS", "ALLOWED", "OWNER"]);
     for it in resources {
         rows.add(vec![
             it.name.to_string(),
@@ -87,6 +156,7 @@ fn table(resources: &[Resource]) -> String {
             or_dash(it.dns_name.as_ref()),
             join(&it.targets),
             join(&it.allow),
+            or_dash(it.owner.as_ref()),
         ]);
     }
     rows.or_else("no resources yet: add one with `doorward resource add NAME --target ADDR --allow tcp/443`")

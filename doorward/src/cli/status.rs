@@ -1,6 +1,6 @@
 //! `doorward status`.
 
-use doorward_control_plane::api::Status;
+use doorward_control_plane::api::{EndingKind, Status};
 
 use super::{gateway, lockdown, time};
 use crate::client::Client;
@@ -28,6 +28,20 @@ fn words(status: &Status) -> String {
         for it in &status.last_receipts {
             let after = format!("{} ms", it.enforced_after_ms);
             rows.add(vec![it.gateway.to_string(), it.revision.to_string(), time::short(it.decided_at), after]);
+        }
+        text.push_str(&format!("\n{}\n", rows.or_else("")));
+    }
+    if !status.ends_soon.is_empty() {
+        let mut rows = Rows::new(&["ENDS SOON", "WHAT", "WHO", "ENDS"]);
+        for it in &status.ends_soon {
+            let kind = match it.kind {
+                EndingKind::Grant => "grant",
+                EndingKind::Person => "person",
+                EndingKind::Device => "device",
+            };
+            let who = it.email.as_ref().map(ToString::to_string);
+            let who = who.or_else(|| it.group.as_ref().map(|group| format!("group {group}")));
+            rows.add(vec![kind.to_owned(), it.what.clone(), or_dash(who), time::short(it.ends_at)]);
         }
         text.push_str(&format!("\n{}\n", rows.or_else("")));
     }

@@ -12,6 +12,7 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
+mod access;
 mod device;
 mod harness;
 mod input;

@@ -10,18 +10,19 @@ mod to_network;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, PublicKey, Revision, TunnelNetwork};
+use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, Revision, TunnelNetwork};
 
 use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::{Ground, Offers, Standing, Surroundings};
 use crate::access::device::DeviceTable;
+use crate::access::elsewhere::Elsewhere;
 use crate::access::names::Names;
 use crate::authority::{Authority, Edge};
 use crate::batch::Offload;
 use crate::clock::{CLOCK_JUMP_MICROS, disagreement_micros};
 use crate::counters::Tally;
 use crate::flow::FlowTable;
-use crate::hash::{Map, Seed, Set};
+use crate::hash::{Seed, Set};
 use crate::notices::Notices;
 use crate::outbox::Outbox;
 use crate::wireguard::admission::Admission;
@@ -58,8 +59,8 @@ pub struct Gateway<N: Noise = Boringtun> {
     names: Names,
     offers: Offers,
     share: Share,
-    /// Who has a key that another core owns; kept by core 0, where initiations arrive.
-    keys_elsewhere: Map<PublicKey, (DeviceId, u16)>,
+    /// What devices claim that other cores own.
+    elsewhere: Elsewhere,
     devices: DeviceTable<N::Tunnel>,
     memory: EndMemory,
     deadlines: Deadlines,
@@ -111,7 +112,7 @@ impl<N: Noise> Gateway<N> {
             names: Names::new(&seed),
             offers: Offers::default(),
             share: Share::WHOLE,
-            keys_elsewhere: seed.map(),
+            elsewhere: Elsewhere::new(&seed),
             devices: DeviceTable::new(&seed),
             memory: EndMemory::new(&seed, limits.devices_max),
             deadlines: Deadlines::default(),

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use doorward_gateway_core::Command;
 use doorward_model::{
-    Allow, Change, Delta, DeviceId, DeviceName, Email, EndReason, GrantId, Heartbeat, Interval, Lease, Lockdown,
-    PresharedKey, PrincipalId, PublicKey, Removal, ResourceName, Revision, Rule, Snapshot, Target, Timestamp,
-    Tombstone,
+    Allow, Change, Delta, DeviceId, DeviceName, DnsName, Email, EndReason, GrantId, Heartbeat, Interval, Lease,
+    Lockdown, PresharedKey, PrincipalId, PublicKey, Removal, ResourceName, Revision, Rule, ServiceAddress, Snapshot,
+    Target, Timestamp, Tombstone, TunnelNetwork,
 };
 use uuid::Uuid;
 
@@ -21,8 +21,11 @@ struct Pool {
     name: DeviceName,
     email: Email,
     resource: ResourceName,
-    rules: Vec<(Vec<Target>, Vec<Allow>)>,
+    rules: Vec<(Vec<Target>, Vec<Allow>, Option<ServiceAddress>)>,
 }
+
+/// What a service address is asked for.
+const EVERYTHING: &str = "tcp/1-65535 udp/1-65535 icmp";
 
 /// The rules that leases are made of: targets, and what is allowed there.
 const RULES: [(&str, &str); 9] = [
@@ -37,16 +40,58 @@ const RULES: [(&str, &str); 9] = [
     ("fd00::/8", "tcp/1-65535 udp/1-65535 icmp"),
 ];
 
+/// More of them, for resources with a service address: its slot, targets, what is allowed there.
+const SERVICES: [(u32, &str, &str); 6] = [
+    (1, "10.0.5.20 fd00:5::20", "tcp/5432 udp/53 icmp"),
+    (2, "db.shop.example", EVERYTHING),
+    (3, "10.0.5.20", EVERYTHING),
+    (4, "10.0.5.0/24 100.80.0.3 db.shop.example 10.0.5.21", EVERYTHING),
+    (2, "other.shop.example fd00:5::20", EVERYTHING),
+    (1, "10.0.5.21", "tcp/5432 udp/53"),
+];
+
+/// The names that rules lead to.
+const NAMES: [&str; 2] = ["db.shop.example", "other.shop.example"];
+
+/// What a name may resolve to.
+const RESOLVED: [&str; 8] = [
+    "10.0.5.20 fd00:5::20",
+    "10.0.5.99",
+    "",
+    "127.0.0.1 10.0.5.21",
+    "100.80.0.3",
+    "10.0.5.1 fd00:ec2::254 fd00:5::21",
+    "::ffff:10.0.5.99",
+    "100.80.255.252 224.0.0.5",
+];
+
+/// A name of [`NAMES`], and addresses of [`RESOLVED`].
+#[must_use]
+pub fn resolved(name: i32, which: i32) -> Option<Command> {
+    let pick = |number: i32, from: &[&'static str]| {
+        let bound = i32::try_from(from.len()).ok()?;
+        from.get(usize::try_from(number.rem_euclid(bound)).ok()?).copied()
+    };
+    let name: DnsName = pick(name, &NAMES)?.parse().ok()?;
+    let addresses = pick(which, &RESOLVED)?.split_whitespace().filter_map(|text| text.parse().ok()).collect();
+    Some(Command::Resolved { name, addresses })
+}
+
 static POOL: LazyLock<Option<Pool>> = LazyLock::new(|| {
     let rule = |(targets, allow): (&str, &str)| {
         let targets = targets.split_whitespace().map(|text| text.parse().ok()).collect::<Option<_>>()?;
         Some((targets, allow.split_whitespace().map(|text| text.parse().ok()).collect::<Option<_>>()?))
     };
+    let plain = RULES.into_iter().map(|texts| rule(texts).map(|(targets, allow)| (targets, allow, None)));
+    let services = SERVICES.into_iter().map(|(slot, targets, allow)| {
+        let (targets, allow) = rule((targets, allow))?;
+        Some((targets, allow, Some(TunnelNetwork::default().service_address(slot)?)))
+    });
     Some(Pool {
         name: "laptop".parse().ok()?,
         email: "dba@agency.example".parse().ok()?,
         resource: "database".parse().ok()?,
-        rules: RULES.into_iter().map(rule).collect::<Option<_>>()?,
+        rules: plain.chain(services).collect::<Option<_>>()?,
     })
 });
 
@@ -140,12 +185,12 @@ impl Control {
         let (address_v4, address_v6) = addresses(order.address);
         let rules = order.rules.into_iter().enumerate().filter_map(|(slot, (which, from, until))| {
             let which = usize::try_from(which).ok()?;
-            let (targets, allow) = pool.rules.get(which)?.clone();
+            let (targets, allow, service) = pool.rules.get(which)?.clone();
             let number = usize::from(order.device).saturating_mul(100).saturating_add(which * 2).saturating_add(slot);
             Some(Rule {
                 grant: GrantId::new(Uuid::from_u128(u128::try_from(number).ok()?)),
                 resource: pool.resource.clone(),
-                service: None,
+                service,
                 targets,
                 allow,
                 validity: Interval { not_before: at(now, from), not_after: at(now, until) },
@@ -281,8 +326,8 @@ impl Control {
     }
 }
 
-/// Destinations of packets.
-const DESTINATIONS: [&str; 10] = [
+/// Destinations of packets. Service addresses count down from the end of the network; 9 is nobody's slot.
+const DESTINATIONS: [&str; 18] = [
     "10.0.5.20",
     "fd00:5::20",
     "10.0.5.21",
@@ -293,6 +338,14 @@ const DESTINATIONS: [&str; 10] = [
     "127.0.0.1",
     "fd00:ec2::254",
     "224.0.0.5",
+    "100.80.255.253",
+    "fd64:6f6f:7277::fffd",
+    "100.80.255.252",
+    "fd64:6f6f:7277::fffc",
+    "100.80.255.251",
+    "100.80.255.250",
+    "100.80.255.245",
+    "10.0.5.99",
 ];
 
 /// A destination.
@@ -300,7 +353,7 @@ const DESTINATIONS: [&str; 10] = [
 pub fn destination(number: i32) -> IpAddr {
     static PARSED: LazyLock<Vec<IpAddr>> =
         LazyLock::new(|| DESTINATIONS.iter().filter_map(|text| text.parse().ok()).collect());
-    let at = usize::try_from(number.rem_euclid(10)).unwrap_or(0);
+    let at = usize::try_from(number.rem_euclid(18)).unwrap_or(0);
     PARSED.get(at).copied().unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED))
 }
 

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use doorward_gateway_core::FlowTuple;
 use doorward_model::Protocol;
 
+use crate::checksum;
+
 /// TCP flags (RFC 9293 section 3.1).
 pub const FIN: u8 = 0x01;
 /// Opens a connection.
@@ -71,24 +73,41 @@ impl Inner {
         }
     }
 
-    /// Writes it. `number` makes it unlike any other.
+    /// The same on its way to another destination, which it also speaks of where it is an error.
     #[must_use]
-    pub fn bytes(&self, number: u32) -> Vec<u8> {
+    pub fn led_to(mut self, target: IpAddr) -> Self {
+        self.destination.set_ip(target);
+        if let Body::Error(about) = &mut self.body {
+            about.remote.set_ip(target);
+        }
+        self
+    }
+
+    /// The same from another sender, likewise.
+    #[must_use]
+    pub fn come_from(mut self, sender: IpAddr) -> Self {
+        self.source.set_ip(sender);
+        if let Body::Error(about) = &mut self.body {
+            about.remote.set_ip(sender);
+        }
+        self
+    }
+
+    /// Writes it, with bytes that follow it where its flaw says so.
+    fn write(&self, (sequence, acknowledgement): (u32, u32), id: u16, payload: &[u8]) -> Vec<u8> {
         let v4 = self.source.is_ipv4();
         let (protocol, mut message) = match self.body {
-            Body::Tcp(flags) => (6, tcp(self.source.port(), self.destination.port(), number, flags)),
-            Body::Udp => (17, udp(self.source.port(), self.destination.port(), number)),
-            Body::EchoRequest => (icmp(v4), echo(if v4 { 8 } else { 128 }, self.source.port(), number)),
-            Body::EchoReply => (icmp(v4), echo(if v4 { 0 } else { 129 }, self.destination.port(), number)),
-            Body::Error(about) => (icmp(v4), error(v4, &about, self.destination.ip() == about.device.ip(), number)),
+            Body::Tcp(flags) => {
+                (6, tcp(self.source.port(), self.destination.port(), (sequence, acknowledgement), flags))
+            }
+            Body::Udp => (17, udp(self.source.port(), self.destination.port(), payload.len())),
+            Body::EchoRequest => (icmp(v4), echo(if v4 { 8 } else { 128 }, self.source.port())),
+            Body::EchoReply => (icmp(v4), echo(if v4 { 0 } else { 129 }, self.destination.port())),
+            Body::Error(about) => (icmp(v4), error(v4, &about, self.destination.ip() == about.device.ip(), sequence)),
         };
-        message.extend(number.to_be_bytes());
-        if matches!(self.body, Body::Udp) {
-            let len = u16::try_from(message.len()).unwrap_or(0).to_be_bytes();
-            message.iter_mut().skip(4).zip(len).for_each(|(to, from)| *to = from);
-        }
+        message.extend(payload);
         let protocol = if self.flaw == Flaw::Protocol { 47 } else { protocol };
-        let mut packet = wrap(self.source.ip(), self.destination.ip(), protocol, &message, self.flaw);
+        let mut packet = wrap((self.source.ip(), self.destination.ip()), (protocol, id), message, self.flaw);
         match self.flaw {
             // Further than padding to 16 bytes would make good.
             Flaw::Short => packet.truncate(packet.len().saturating_sub(20)),
@@ -99,49 +118,137 @@ impl Inner {
     }
 }
 
+/// A packet with all that its bytes come from, so that they can be written again with other addresses.
+#[derive(Debug, Clone)]
+pub struct Written {
+    /// What it is.
+    pub inner: Inner,
+    /// The TCP sequence number and what is acknowledged.
+    sequence: (u32, u32),
+    id: u16,
+    payload: Vec<u8>,
+}
+
+impl Written {
+    /// A packet that its number makes unlike any other.
+    #[must_use]
+    pub fn new(inner: Inner, number: u32) -> Self {
+        Self { inner, sequence: (number, number), id: 0, payload: number.to_be_bytes().to_vec() }
+    }
+
+    /// The packets that one stands for: as many, numbered from `number`, each with `size` bytes, the last with `last`.
+    #[must_use]
+    pub fn train(inner: Inner, number: u32, count: u16, (size, last): (u16, u16)) -> Vec<Self> {
+        let segment = |at: u16| {
+            let is_last = at.saturating_add(1) == count;
+            let mut inner = inner;
+            if let (Body::Tcp(flags), false) = (&mut inner.body, is_last) {
+                *flags &= !FIN;
+            }
+            let own = number.saturating_add(u32::from(at));
+            let mut payload = vec![7; usize::from(if is_last { last } else { size }.saturating_sub(4))];
+            payload.extend(own.to_be_bytes());
+            let sequence = (number.wrapping_add(u32::from(at).wrapping_mul(u32::from(size))), number);
+            Self { inner, sequence, id: 0xfffe_u16.wrapping_add(at), payload }
+        };
+        (0..count).map(segment).collect()
+    }
+
+    /// The one packet that stands for a train, with the checksum left open; and where that is. Nothing for ICMP, which no
+    /// device cuts.
+    #[must_use]
+    pub fn joined(train: &[Self]) -> Option<(Vec<u8>, (u16, u16))> {
+        let (first, last) = (train.first()?, train.last()?);
+        let payload: Vec<u8> = train.iter().flat_map(|one| one.payload.iter().copied()).collect();
+        let mut packet = last.inner.write(first.sequence, first.id, &payload);
+        let protocol = match last.inner.body {
+            Body::Tcp(_) => 6,
+            Body::Udp => 17,
+            Body::EchoRequest | Body::EchoReply | Body::Error(_) => return None,
+        };
+        let (source, destination) = (last.inner.source.ip(), last.inner.destination.ip());
+        let start = if source.is_ipv4() { 20 } else { 40 };
+        let open = checksum::leave_open(source, destination, protocol, &mut packet, start)?;
+        Some((packet, open))
+    }
+
+    /// The same packet with other addresses.
+    #[must_use]
+    pub fn with(&self, inner: Inner) -> Self {
+        Self { inner, ..self.clone() }
+    }
+
+    /// All its bytes.
+    #[must_use]
+    pub fn whole(&self) -> Vec<u8> {
+        self.inner.write(self.sequence, self.id, &self.payload)
+    }
+
+    /// Its bytes up to the length that its header gives.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut whole = self.whole();
+        whole.truncate(own_len(&whole));
+        whole
+    }
+
+    /// Says whether a packet ends with the number of this one.
+    #[must_use]
+    pub fn is_in(&self, packet: &[u8]) -> bool {
+        packet.last_chunk::<4>() == self.payload.last_chunk::<4>()
+    }
+}
+
 fn icmp(v4: bool) -> u8 {
     if v4 { 1 } else { 58 }
 }
 
-fn tcp(source: u16, destination: u16, number: u32, flags: u8) -> Vec<u8> {
+fn tcp(source: u16, destination: u16, (sequence, acknowledgement): (u32, u32), flags: u8) -> Vec<u8> {
     let mut message = Vec::with_capacity(64);
     message.extend(source.to_be_bytes());
     message.extend(destination.to_be_bytes());
-    message.extend(number.to_be_bytes());
-    message.extend(number.to_be_bytes());
+    message.extend(sequence.to_be_bytes());
+    message.extend(acknowledgement.to_be_bytes());
     message.extend([5 << 4, flags, 1, 0, 0, 0, 0, 0]);
     message
 }
 
-fn udp(source: u16, destination: u16, _: u32) -> Vec<u8> {
+fn udp(source: u16, destination: u16, payload_len: usize) -> Vec<u8> {
     let mut message = Vec::with_capacity(64);
     message.extend(source.to_be_bytes());
     message.extend(destination.to_be_bytes());
-    message.extend([0, 12, 0, 0]);
+    message.extend(u16::try_from(payload_len.saturating_add(8)).unwrap_or(0).to_be_bytes());
+    message.extend([0, 0]);
     message
 }
 
-fn echo(kind: u8, id: u16, _: u32) -> Vec<u8> {
+fn echo(kind: u8, id: u16) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
     vec![kind, 0, 0, 0, high, low, 0, 1]
 }
 
 /// An ICMP error of type unreachable, code port, about a packet that went the other way.
-fn error(v4: bool, about: &FlowTuple, to_device: bool, number: u32) -> Vec<u8> {
+fn error(v4: bool, about: &FlowTuple, to_device: bool, sequence: u32) -> Vec<u8> {
     let (source, destination) = if to_device { (about.device, about.remote) } else { (about.remote, about.device) };
     let quoted_v4 = source.is_ipv4();
     let (protocol, quoted) = match about.protocol {
-        Protocol::Tcp => (6, tcp(source.port(), destination.port(), number, ACK)),
-        Protocol::Udp => (17, udp(source.port(), destination.port(), number)),
-        Protocol::Icmp if to_device => (icmp(quoted_v4), echo(if quoted_v4 { 8 } else { 128 }, source.port(), 0)),
-        Protocol::Icmp => (icmp(quoted_v4), echo(if quoted_v4 { 0 } else { 129 }, destination.port(), 0)),
+        Protocol::Tcp => (6, tcp(source.port(), destination.port(), (sequence, sequence), ACK)),
+        Protocol::Udp => (17, udp(source.port(), destination.port(), 0)),
+        Protocol::Icmp if to_device => (icmp(quoted_v4), echo(if quoted_v4 { 8 } else { 128 }, source.port())),
+        Protocol::Icmp => (icmp(quoted_v4), echo(if quoted_v4 { 0 } else { 129 }, destination.port())),
     };
     let mut message = if v4 { vec![3, 3, 0, 0, 0, 0, 0, 0] } else { vec![1, 4, 0, 0, 0, 0, 0, 0] };
-    message.extend(wrap(source.ip(), destination.ip(), protocol, &quoted, Flaw::None));
+    message.extend(wrap((source.ip(), destination.ip()), (protocol, 0), quoted, Flaw::None));
     message
 }
 
-fn wrap(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u8], flaw: Flaw) -> Vec<u8> {
+fn wrap(
+    (source, destination): (IpAddr, IpAddr),
+    (protocol, id): (u8, u16),
+    mut message: Vec<u8>,
+    flaw: Flaw,
+) -> Vec<u8> {
+    checksum::finish(source, destination, protocol, &mut message);
     let len = |extra: usize| u16::try_from(message.len().saturating_add(extra)).unwrap_or(0).to_be_bytes();
     let option: &[u8] = match (source, flaw) {
         // A loose source route (RFC 791 section 3.1).
@@ -158,8 +265,11 @@ fn wrap(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u8], flaw:
             let [high, low] = len(20_usize.saturating_add(option.len()));
             let words = u8::try_from(option.len() / 4).unwrap_or(0);
             let more = if flaw == Flaw::Fragment { 0x20 } else { 0 };
-            packet.extend([0x45_u8.saturating_add(words), 0, high, low, 0, 0, more, 0, 64, protocol, 0, 0]);
+            let [id_high, id_low] = id.to_be_bytes();
+            packet.extend([0x45_u8.saturating_add(words), 0, high, low, id_high, id_low, more, 0, 64, protocol, 0, 0]);
             packet.extend(a.octets().into_iter().chain(b.octets()));
+            packet.extend(option);
+            checksum::finish_header(&mut packet);
         }
         (a, b) => {
             let mapped = |address: IpAddr| match address {
@@ -174,9 +284,9 @@ fn wrap(source: IpAddr, destination: IpAddr, protocol: u8, message: &[u8], flaw:
             };
             packet.extend([0x60, 0, 0, 0, high, low, next, 64]);
             packet.extend(mapped(a).into_iter().chain(mapped(b)));
+            packet.extend(option);
         }
     }
-    packet.extend(option);
     packet.extend(message);
     packet
 }

@@ -82,9 +82,12 @@ const OTHERS: &[i32] = &[0, 0, 0, 0, 0, 0, 0, 1, 2];
 const UNTIL: &[i32] = &[-5, 0, 1, 2, 4, 20, 60, 170, 300, 9_999, 9_999, 9_999, 9_999, 9_999, 9_999, 9_999];
 const FROM: &[i32] = &[-60, -60, -60, -60, -60, -60, 0, 1, 3, 30];
 const JOINED: &[i32] = &[0, 0, 0, 1];
-const RULES: &[i32] = &[0, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8];
+const RULES: &[i32] = &[0, 0, 0, 0, 0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 10, 10, 10, 11, 11, 12, 12, 13, 14];
 const BACK: &[i32] = &[0, 0, 0, 1, 1, 2, 3, 4, 6, 9, 15];
-const SPANS: &[i32] = &[0, 1, 50, 300, 1_000, 1_000, 2_000, 4_999, 5_000, 15_000, 30_000, 60_000, 120_000, 180_000];
+const SPANS: &[i32] = &[
+    0, 0, 1, 1, 50, 50, 300, 300, 1_000, 1_000, 1_000, 1_000, 2_000, 2_000, 4_999, 4_999, 5_000, 5_000, 15_000, 15_000,
+    30_000, 30_000, 60_000, 60_000, 120_000, 120_000, 180_000, 180_000, 3_600_000,
+];
 const SKEWS: &[i32] = &[0, 0, 0, 0, 0, 0, 0, 0, -1_500, 1_500, -3_000, 3_000, -60_000, 60_000, -86_400_000, 86_400_000];
 const FLAWS: &[i32] =
     &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5];
@@ -171,6 +174,13 @@ steps! {
         /// Which, as bits.
         which: &[0, 1, 2, 3, 4, 7],
     }
+    /// A name that rules lead to was resolved.
+    5 Resolve "resolve" {
+        /// The name.
+        name: &[0, 0, 0, 1],
+        /// What its addresses are.
+        which: &[0, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7],
+    }
     /// Time passes.
     14 Pass "pass" {
         /// On the boot clock, in milliseconds.
@@ -182,6 +192,13 @@ steps! {
     8 Timeout "timeout" {}
     /// The gateway starts anew.
     1 Restart "restart" {}
+    /// It starts anew with several cores.
+    1 Spread "spread" {
+        /// How many.
+        cores: &[1, 2, 2, 3, 3, 7],
+        /// How many cores further than it should everything arrives.
+        astray: &[0, 0, 1, 2],
+    }
     /// A client shakes hands.
     10 Connect "connect" {
         /// The client; 4 has the key of client 0 too.
@@ -217,7 +234,10 @@ steps! {
         /// Whose inner address: its own, the next device's, a resource's.
         source: &[0, 0, 0, 0, 0, 0, 0, 0, 1, 2],
         /// The destination.
-        to: &[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8, 9],
+        to: &[
+            0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 10, 10, 11, 12, 12, 12, 13, 14, 14, 15,
+            15, 16, 17,
+        ],
         /// What it is.
         kind: &[0, 0, 1, 1, 2, 3, 4, 4, 4, 5, 6],
         /// Its own port.
@@ -235,19 +255,32 @@ steps! {
         client: CLIENTS,
         /// The flow, counted back.
         flow: BACK,
-        /// What is bent in it.
-        bend: &[0, 0, 1, 2, 3],
+        /// What is bent in it; 4 names the other side's end.
+        bend: &[0, 0, 0, 1, 2, 3, 4],
     }
     /// A packet comes from a resource.
     40 Down "down" {
         /// The flow it belongs to, counted back.
         flow: BACK,
-        /// What is bent in it.
-        bend: &[0, 0, 0, 0, 0, 0, 1, 2, 3],
+        /// What is bent in it; 4 is sent from where the device sees it come from.
+        bend: &[0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4],
         /// What it is.
         kind: &[0, 0, 0, 0, 1, 2, 3],
         /// What is wrong with it.
         flaw: FLAWS,
+    }
+    /// Packets from a resource come as one, with its checksum left open.
+    12 DownMany "down-many" {
+        /// The flow they belong to, counted back.
+        flow: BACK,
+        /// What is bent in it, as above.
+        bend: &[0, 0, 0, 0, 0, 0, 0, 1, 3, 4],
+        /// What they are: 1 ends a TCP connection.
+        kind: &[0, 0, 0, 1],
+        /// How many.
+        parts: &[1, 2, 3, 9],
+        /// How many bytes the last one has; all others have 64.
+        last: &[64, 20],
     }
     /// A datagram that was sent once comes again.
     4 Replay "replay" {
@@ -285,14 +318,32 @@ connect client=0 place=0
 connect client=1 place=1
 ";
 
+/// The same with service addresses, one of them for a name, on one core or several.
+const SERVICES: &str = "\
+lease device=0 key=0 address=0 psk=0 from=-60 until=9999 sign_in=-1 rule=9 rule_until=9999 second=10 second_from=-60 second_until=300 joined=1
+lease device=1 key=0 address=0 psk=0 from=-60 until=9999 sign_in=60 rule=12 rule_until=60 second=9 second_from=-60 second_until=9999 joined=0
+snapshot
+deliver back=0
+resolve name=0 which=0
+beat ttl=30 ahead=0 at_once=1
+connect client=0 place=0
+connect client=1 place=1
+";
+
 /// How many steps are drawn for a schedule at most; the beginning and what keeps a world going come on top.
 const LENGTH: u32 = 50;
 
-/// Draws a schedule of about 60 steps. Three in four have the ordinary beginning. In three in four most disturbances are
+/// Draws a schedule of about 60 steps. Three in four have an ordinary beginning, and one in three runs on several cores. In three in four most disturbances are
 /// followed by what keeps a real world going: messages that come, heartbeats, handshakes; without it little would pass,
 /// and what never passes cannot be caught passing.
 pub fn schedule(source: &mut impl Source) -> Vec<Step> {
-    let mut steps = if source.below(4) == 0 { Vec::new() } else { read(PROLOGUE).unwrap_or_default() };
+    let mut steps = Vec::new();
+    if source.below(3) == 0 {
+        steps.push(Step::Spread { cores: source.pick(&[2, 3, 7]), astray: source.pick(&[0, 1]) });
+    }
+    steps.extend(
+        read(["", PROLOGUE, PROLOGUE, SERVICES].get(source.below(4) as usize).unwrap_or(&"")).unwrap_or_default(),
+    );
     let care = source.pick(&[0, 4, 7, 8]);
     let length = source.below(LENGTH).saturating_add(5);
     for _ in 0..length {
@@ -305,9 +356,10 @@ pub fn schedule(source: &mut impl Source) -> Vec<Step> {
     steps
 }
 
-/// A question to the database.
+/// A question to the database, by an address of its own or by a service address.
 fn honest(client: i32, source: &mut impl Source) -> Step {
-    let (to, kind, port) = (source.pick(&[0, 0, 1]), source.pick(&[0, 1, 4, 5]), source.pick(&[0, 1]));
+    let (to, kind, port) =
+        (source.pick(&[0, 0, 0, 1, 1, 10, 11, 12]), source.pick(&[0, 1, 4, 5]), source.pick(&[0, 1]));
     Step::Up { client, place: -1, source: 0, to, kind, port, service: 0, flaw: 0, older: 0 }
 }
 
@@ -330,14 +382,18 @@ fn mend(steps: &mut Vec<Step>, step: Step, source: &mut impl Source) {
             steps.extend([Step::Sync {}, beat, Step::Connect { client: 0, place: 0 }, honest(0, source)]);
             steps.extend([Step::Connect { client: 1, place: 1 }, honest(1, source)]);
         }
-        Step::Lose {} | Step::Restart {} => {
+        Step::Lose {} | Step::Restart {} | Step::Spread { .. } => {
             steps.extend([Step::Sync {}, beat]);
             steps.extend([0, 1].map(|client| Step::Connect { client, place: client }));
         }
         Step::Psk { client, psk } => steps.push(Step::Connect { client, place: psk }),
         Step::Connect { client, .. } => steps.push(honest(client, source)),
         Step::Up { flaw: 0, source: 0, kind: 0..=5, .. } if source.below(2) == 0 => {
-            steps.push(Step::Down { flow: source.pick(BACK), bend: 0, kind: 0, flaw: 0 });
+            let flow = source.pick(BACK);
+            steps.push(match source.below(3) {
+                0 => Step::DownMany { flow, bend: 0, kind: 0, parts: source.pick(&[1, 3]), last: 20 },
+                _ => Step::Down { flow, bend: 0, kind: 0, flaw: 0 },
+            });
         }
         Step::Down { .. } => {
             let client = source.pick(CLIENTS);

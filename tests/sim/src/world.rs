@@ -7,16 +7,16 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use doorward_gateway_core::{BootTime, Command, CoreSettings, Limits, Now};
+use doorward_gateway_core::{BootTime, Command, CoreSettings, FlowTuple, Limits, Now};
 use doorward_model::{PublicKey, Timestamp, TunnelNetwork};
 
 use crate::client::{self, CLIENTS, Client, GATEWAY};
 use crate::control::{self, Control, DEVICES, Order};
 use crate::model::{Model, Moment};
-use crate::packet::Inner;
+use crate::packet::Written;
 use crate::plain::Air;
 use crate::step::Step;
-use crate::subject::{Fault, Subject};
+use crate::subject::{Fault, Packets, Spread, Subject, Train};
 
 /// Longest authority, as a gateway is configured.
 const AUTHORITY: Duration = Duration::from_secs(30);
@@ -53,6 +53,10 @@ pub struct Seen {
     pub waited: u64,
     /// Resets and refusals of the gateway's own.
     pub own: u64,
+    /// Packets that went by a service address, either way.
+    pub translated: u64,
+    /// Trains of packets to devices that had to pass, and did.
+    pub cut: u64,
 }
 
 impl Seen {
@@ -66,16 +70,27 @@ impl Seen {
         self.handshakes = self.handshakes.saturating_add(other.handshakes);
         self.waited = self.waited.saturating_add(other.waited);
         self.own = self.own.saturating_add(other.own);
+        self.translated = self.translated.saturating_add(other.translated);
+        self.cut = self.cut.saturating_add(other.cut);
     }
 }
 
 /// A packet that was handed to the gateway.
 #[derive(Debug, Clone)]
 struct Offered {
-    inner: Inner,
-    /// As it must come out.
-    bytes: Vec<u8>,
+    packet: Written,
     boot: u64,
+    /// It came out.
+    gone: bool,
+}
+
+/// A flow by both its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ends {
+    /// As the device sees it.
+    seen: FlowTuple,
+    /// As the network behind the gateway does.
+    behind: FlowTuple,
 }
 
 /// A gateway with everybody around it.
@@ -84,6 +99,7 @@ struct World {
     now: Moment,
     subject: Subject,
     fault: Fault,
+    cores: Spread,
     model: Model,
     control: Control,
     clients: Vec<Client>,
@@ -95,7 +111,7 @@ struct World {
     up: Vec<Offered>,
     down: Vec<Offered>,
     /// Flows in the order of their opening.
-    opened: Vec<doorward_gateway_core::FlowTuple>,
+    opened: Vec<Ends>,
     /// Entries of the ledger that the model knows.
     entries: usize,
     /// Handshake messages with the right mac1: from where, when, and by whom, where an initiation shows it.
@@ -124,10 +140,19 @@ fn settings() -> CoreSettings {
     }
 }
 
-fn start(air: &Rc<Air>, fault: Fault) -> (Subject, Model) {
-    let noise = Subject::noise(air, control::key(GATEWAY));
+fn start(air: &Rc<Air>, fault: Fault, cores: Spread) -> (Subject, Model) {
+    let noise = || Subject::noise(air, control::key(GATEWAY));
     let authority = u64::try_from(AUTHORITY.as_micros()).unwrap_or(0);
-    (Subject::new(noise, settings(), fault), Model::new(TunnelNetwork::default(), authority))
+    (Subject::new(noise, settings, cores, fault), Model::new(TunnelNetwork::default(), authority))
+}
+
+/// What is in no hurry makes cores speak, but lets no packet through.
+fn nothing_else(has_end: bool, packets: &Packets, train: &Train) -> Result<(), String> {
+    match (has_end, packets.0.is_empty() && train.sent.is_empty()) {
+        (false, _) => Err("cores hand something over for ever".to_owned()),
+        (true, false) => Err("a packet left that had not come".to_owned()),
+        (true, true) => Ok(()),
+    }
 }
 
 fn number(value: i32, bound: u8) -> u8 {
@@ -138,13 +163,14 @@ impl World {
     fn new(fault: Fault) -> Self {
         let air = Rc::new(Air::default());
         air.boot.set(START.boot);
-        let (subject, model) = start(&air, fault);
+        let (subject, model) = start(&air, fault, Spread::ONE);
         let clients = (0..CLIENTS).map(|number| Client::new(&air, number)).collect();
         Self {
             air,
             now: START,
             subject,
             fault,
+            cores: Spread::ONE,
             model,
             control: Control::new(),
             clients,
@@ -200,20 +226,19 @@ impl World {
                 self.pass(boot_ms, skew_ms);
                 Ok(())
             }
-            Step::Timeout {} => {
-                self.model.timers_ran(self.now);
-                self.subject.timeout(self.core_now());
-                self.outputs(None)?;
-                // A quiet moment, too: what there was no hurry for is done.
-                while self.subject.quiet(self.core_now()) {
-                    self.outputs(None)?;
-                }
+            Step::Timeout {} => self.timeout(),
+            Step::Restart {} => {
+                self.restart();
                 Ok(())
             }
-            Step::Restart {} => {
-                (self.subject, self.model) = start(&self.air, self.fault);
-                self.control.is_asked = true;
+            Step::Spread { cores, astray } => {
+                let small = |value: i32| u16::try_from(value.rem_euclid(8)).unwrap_or(0);
+                self.cores = Spread { cores: small(cores).max(1), astray: small(astray) };
+                self.restart();
                 Ok(())
+            }
+            Step::Resolve { name, which } => {
+                control::resolved(name, which).map_or(Ok(()), |message| self.deliver(message))
             }
             Step::Connect { client, place } => self.connect(number(client, CLIENTS), client::place(place)),
             Step::Initiate { client, place } => {
@@ -231,6 +256,7 @@ impl World {
             Step::Up { .. }
             | Step::UpError { .. }
             | Step::Down { .. }
+            | Step::DownMany { .. }
             | Step::Replay { .. }
             | Step::Tamper { .. }
             | Step::Rubbish { .. } => self.traffic(step),
@@ -272,6 +298,27 @@ impl World {
             Step::Lockdown { on, exempt, joined } => self.control.lockdown(now, on == 1, exempt, joined == 1),
             _ => {}
         }
+    }
+
+    fn timeout(&mut self) -> Result<(), String> {
+        self.model.timers_ran(self.now);
+        self.subject.timeout(self.core_now());
+        self.outputs(None)?;
+        // A quiet moment, too: what there was no hurry for is done.
+        loop {
+            let (mut packets, mut train) = (Packets::default(), Train::default());
+            let (did, has_end) = self.subject.quiet(self.core_now(), &mut packets, &mut train);
+            nothing_else(has_end, &packets, &train)?;
+            self.outputs(None)?;
+            if !did {
+                return Ok(());
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        (self.subject, self.model) = start(&self.air, self.fault, self.cores);
+        self.control.is_asked = true;
     }
 
     fn pass(&mut self, boot_ms: i32, skew_ms: i32) {

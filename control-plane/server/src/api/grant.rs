@@ -2,17 +2,22 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use doorward_model::{DnsName, Email, GrantId, ResourceName, TimeLimit, Timestamp};
+use doorward_model::{DnsName, Email, GrantId, GroupName, ResourceName, TimeLimit, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// `POST /api/v1/grants`. Exactly one of `for` and `until` is given.
+/// `POST /api/v1/grants`. Exactly one of `email` and `group`, and one of `for` and `until` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantNew {
-    /// Who.
-    #[schema(value_type = String, example = "dba@agency.example")]
-    pub email: Email,
+    /// Which person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "dba@agency.example")]
+    pub email: Option<Email>,
+    /// Which group: each of its members, for as long as they are one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub group: Option<GroupName>,
     /// What.
     #[schema(value_type = String, example = "customer-db")]
     pub resource: ResourceName,
@@ -28,6 +33,10 @@ pub struct GrantNew {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub from: Option<TimeLimit>,
+    /// On which hours of the week alone: days, times and a time zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "mon-fri 08:00-18:00 Europe/Berlin")]
+    pub hours: Option<String>,
     /// Why, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -47,15 +56,18 @@ pub enum GrantState {
     Revoked,
 }
 
-/// A person may use a resource, from when to when.
+/// A person, or each member of a group, may use a resource, from when to when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Grant {
     /// Its id.
     #[schema(value_type = uuid::Uuid)]
     pub id: GrantId,
-    /// Who.
-    #[schema(value_type = String)]
-    pub email: Email,
+    /// Who; `null` for a group's grant, but in what is shown of a member.
+    #[schema(value_type = Option<String>)]
+    pub email: Option<Email>,
+    /// The group that was granted it; `null` for a person's own grant.
+    #[schema(value_type = Option<String>)]
+    pub group: Option<GroupName>,
     /// What.
     #[schema(value_type = String)]
     pub resource: ResourceName,
@@ -72,6 +84,12 @@ pub struct Grant {
     pub from: Timestamp,
     /// Until when.
     pub until: Timestamp,
+    /// On which hours of the week alone; `null`: on all of them.
+    pub hours: Option<String>,
+    /// Who asked for it, as the audit names them.
+    pub requested_by: String,
+    /// Who approved it, as the audit names them.
+    pub approved_by: String,
     /// Why.
     pub reason: Option<String>,
     /// Where it stands.
@@ -89,4 +107,17 @@ pub struct GrantAdded {
     /// What the admin should know: the person's own end date comes first.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+impl Grant {
+    /// Says whose it is, for people.
+    #[must_use]
+    pub fn who(&self) -> String {
+        match (&self.email, &self.group) {
+            (Some(email), Some(group)) => format!("{email} (group {group})"),
+            (Some(email), None) => email.to_string(),
+            (None, Some(group)) => format!("group {group}"),
+            (None, None) => "nobody".to_owned(),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Lockdown.
 
-use doorward_model::Timestamp;
+use doorward_model::{GroupName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,6 +12,10 @@ use super::EndOutcome;
 pub struct LockdownSet {
     /// `true`: nobody passes. `false`: leases decide again.
     pub on: bool,
+    /// With `on`: the group whose members pass all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub except: Option<GroupName>,
     /// Why, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -24,6 +28,9 @@ pub struct LockdownStatus {
     pub on: bool,
     /// Since when it is so; `null` when it was never touched.
     pub since: Option<Timestamp>,
+    /// The group whose members pass all the same.
+    #[schema(value_type = Option<String>)]
+    pub except: Option<GroupName>,
     /// Why.
     pub reason: Option<String>,
 }

@@ -9,9 +9,12 @@ mod device;
 mod error;
 mod gateway;
 mod grant;
+mod group;
 mod lockdown;
+mod notice;
 mod outcome;
 mod person;
+mod request;
 mod resource;
 mod status;
 mod token;
@@ -27,9 +30,14 @@ pub use device::{
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
 pub use grant::{Grant, GrantAdded, GrantNew, GrantState};
+pub use group::{Group, GroupMember, GroupNew};
 pub use lockdown::{LockdownOutcome, LockdownSet, LockdownStatus};
+pub use notice::{EndNotice, EndingKind};
 pub use outcome::{EndOutcome, EndRequest, Ended, GatewayReceipt};
-pub use person::{Person, PersonKind, PersonNew, PersonState};
-pub use resource::{Resource, ResourceNew};
+pub use person::{
+    Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet, PersonSponsorSet, PersonState,
+};
+pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
+pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use status::{Alert, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -1,6 +1,6 @@
 //! People.
 
-use doorward_model::{Email, PersonName, TimeLimit, Timestamp};
+use doorward_model::{Email, GroupName, PersonName, TimeLimit, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -66,12 +66,63 @@ pub struct Person {
     /// Who answers for a contractor.
     #[schema(value_type = Option<String>)]
     pub sponsor: Option<Email>,
+    /// What they may do for others.
+    pub role: PersonRole,
+    /// The groups they are a member of.
+    #[schema(value_type = Vec<String>)]
+    pub groups: Vec<GroupName>,
     /// When access ends at the latest.
     pub until: Option<Timestamp>,
     /// When the person was added.
     pub created_at: Timestamp,
     /// Their devices, revoked ones included.
     pub devices: Vec<Device>,
-    /// Their grants, ended ones included.
+    /// Their grants and those of their groups, ended ones included.
     pub grants: Vec<Grant>,
+}
+
+/// What somebody may do for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PersonRole {
+    /// Everything an admin may, and saying who has which role.
+    Owner,
+    /// People, devices, resources, grants, gateways, lockdown.
+    Admin,
+    /// Answers requests for access, and reads what that takes.
+    Approver,
+    /// Reads everything, and changes nothing.
+    Auditor,
+    /// Their own devices and requests.
+    Member,
+}
+
+/// `PUT /api/v1/people/{email}/role`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PersonRoleSet {
+    /// The role.
+    pub role: PersonRole,
+}
+
+/// `PUT /api/v1/people/{email}/sponsor`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PersonSponsorSet {
+    /// Who answers for the contractor.
+    #[schema(value_type = String)]
+    pub sponsor: Email,
+}
+
+/// `POST /api/v1/people/{email}/offboard`; may be left out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PersonOffboard {
+    /// Why, for the record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who takes over the contractors and resources that they answer for. Without it the contractors are suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub hand_over_to: Option<Email>,
 }

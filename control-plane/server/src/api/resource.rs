@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use doorward_model::{Allow, DnsName, ResourceId, ResourceName, Target, Timestamp};
+use doorward_model::{Allow, DnsName, Email, ResourceId, ResourceName, Span, Target, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -46,6 +46,33 @@ pub struct Resource {
     /// Its name in `[network] zone`; `null` where its own name is no DNS label.
     #[schema(value_type = Option<String>)]
     pub dns_name: Option<DnsName>,
+    /// Who answers for it, and decides on requests for it.
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<Email>,
+    /// How long after a sign-in it can be reached; `null`: as long as the sign-in lasts.
+    #[schema(value_type = Option<String>)]
+    pub sign_in_window: Option<Span>,
+    /// The longest time that one request may ask for; `null`: 30 days.
+    #[schema(value_type = Option<String>)]
+    pub request_span_max: Option<Span>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// `PUT /api/v1/resources/{name}/owner`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceOwnerSet {
+    /// Who answers for it; `null`: nobody.
+    #[schema(value_type = Option<String>)]
+    pub email: Option<Email>,
+}
+
+/// `PUT /api/v1/resources/{name}/window` and `…/span`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceSpanSet {
+    /// A span such as `2h`; `null`: none of its own.
+    #[schema(value_type = Option<String>, example = "2h")]
+    pub span: Option<Span>,
 }

@@ -4,7 +4,7 @@ use doorward_model::{DeviceId, Email, GatewayName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Gateway, LockdownStatus};
+use super::{EndNotice, Gateway, LockdownStatus};
 
 /// `GET /api/v1/status`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +29,8 @@ pub struct Status {
     pub last_receipts: Vec<RecentReceipt>,
     /// The newest alerts that somebody should look at, newest first, 10 at most; `audit tail` has the rest.
     pub alerts: Vec<Alert>,
+    /// What ends soon, the earliest first, 20 at most; `/api/v1/notices` has the rest.
+    pub ends_soon: Vec<EndNotice>,
 }
 
 /// A receipt in the record.

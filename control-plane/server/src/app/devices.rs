@@ -59,7 +59,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
     };
     new.check(&person)?;
     let device = tx.device_add(&new, &app.terms.network).await?;
-    let granted = tx.grants_of(person.id).await?;
+    let granted = tx.grants_for(person.id).await?;
     let gateways = reach::gateways(&tx.gateways().await?, port)?;
     let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
     let record = Record {

@@ -1,73 +1,134 @@
-//! Grants: list, give, take away.
+//! Grants: list, give to a person or a group, take away.
 
-use doorward_domain::{self as domain, Action, Actor, Subject, micros};
-use doorward_model::{DeviceId, Email, GrantId, Interval, PrincipalId, TimeLimit, TimeLimitError, Timestamp};
-use doorward_store::{Outbox, ReadTx};
+use doorward_domain::{self as domain, Action, Actor, Grantee, Principal, Receiver, Subject, WeeklyHours, micros};
+use doorward_model::{
+    DeviceId, Email, GrantId, GroupName, Interval, PrincipalId, TimeLimit, TimeLimitError, Timestamp,
+};
+use doorward_store::{Outbox, ReadTx, WriteTx};
+use jiff::tz::TimeZone;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{emails, promised};
-use super::{App, Record, Refusal, allow, allow_read, people, reason, views};
+use super::views::names;
+use super::{App, Record, Refusal, allow, allow_read, groups, people, reason, resources, views};
 use crate::api::{EndOutcome, Ended, Grant, GrantAdded, GrantNew};
 
-/// Lists grants, of one person or of all.
+/// Lists grants, of one person with those of their groups, or all.
 pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result<Vec<Grant>, Refusal> {
     allow_read(actor)?;
     let now = app.clock.now();
     let mut read = app.store.read().await?;
-    let granted = match of {
-        Some(email) => {
-            let person = people::find(&mut read, email).await?;
-            read.grants_of(person.id).await?
-        }
-        None => read.grants().await?,
+    let names = names(&mut read).await?;
+    let Some(email) = of else {
+        let granted = read.grants().await?;
+        let render =
+            |granted: &domain::GrantedResource| Ok(views::grant(app, granted, &names.holder(granted.grant.to)?, now));
+        return granted.iter().map(render).collect();
     };
-    let emails = emails(&mut read).await?;
-    granted
-        .iter()
-        .map(|granted| Ok(views::grant(app, granted, &promised(&emails, &granted.grant.principal)?, now)))
-        .collect()
+    let person = people::find(&mut read, email).await?;
+    let granted = read.grants_for(person.id).await?;
+    let render = |granted: &domain::GrantedResource| {
+        Ok(views::grant(app, granted, &names.held_by(granted.grant.to, &person.email)?, now))
+    };
+    granted.iter().map(render).collect()
+}
+
+/// Who is to get a grant, found.
+enum Found {
+    Person(Principal),
+    Group(domain::Group),
 }
 
 /// Gives a grant.
 pub(crate) async fn add(app: &App, actor: &Actor, new: GrantNew) -> Result<GrantAdded, Refusal> {
-    let GrantNew { email, resource, valid_for, until, from, reason: why } = new;
-    allow(actor, Action::GrantAdd, &Subject::Person(email.clone()))?;
+    let GrantNew { email, group, resource, valid_for, until, from, hours, reason: why } = new;
+    let to = match (email, group) {
+        (Some(email), None) => Ok(email),
+        (None, Some(group)) => Err(group),
+        (Some(_), Some(_)) | (None, None) => {
+            return Err(Refusal::Invalid("a grant is for one of `email` and `group`: give one of them".to_owned()));
+        }
+    };
+    let subject =
+        to.as_ref().map_or_else(|group| Subject::Group(group.clone()), |email| Subject::Person(email.clone()));
+    allow(actor, Action::GrantAdd, &subject)?;
     let why = reason(why)?;
+    let hours = hours.map(|text| text.parse::<WeeklyHours>()).transpose()?.map(|weekly| {
+        let zone = TimeZone::get(weekly.zone_name()).ok();
+        weekly.in_zone(zone)
+    });
     let now = app.clock.now();
     let validity = validity(valid_for, until, from, now)?;
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, &email).await?;
-    let missing =
-        || Refusal::NotFound(format!("no resource has the name {resource}: `doorward resource list` shows all"));
-    let resource = tx.resource_by_name(&resource).await?.ok_or_else(missing)?;
+    let found = find_receiver(&mut tx, actor, &to).await?;
+    let resource = resources::find(&mut tx, &resource).await?;
     let new = domain::NewGrant {
         id: GrantId::new(Uuid::now_v7()),
-        principal: &person,
+        to: match &found {
+            Found::Person(person) => Receiver::Person(person),
+            Found::Group(group) => Receiver::Group(group),
+        },
         resource: &resource,
         validity,
+        hours,
         requested_by: actor.to_string(),
         approved_by: actor.to_string(),
         reason: why,
     };
     let grant = domain::Grant::add(new, now)?;
     tx.grant_add(&grant).await?;
-    let devices = live_devices(&mut tx, person.id).await?;
-    let record = Record {
-        at: now,
-        actor,
-        action: Action::GrantAdd,
-        subject: Subject::Grant(grant.id),
-        detail: json!({
-            "email": person.email, "resource": resource.name, "from": grant.validity.not_before,
-            "until": grant.validity.not_after, "reason": grant.reason,
-        }),
-    };
-    app.commit(tx, record, Outbox::Devices(devices)).await?;
-    let warnings = grant.outlasts(&person).into_iter().collect();
+    let devices = tx.grantee_devices(grant.to).await?;
+    let holder = names(&mut tx).await?.holder(grant.to)?;
     let granted = domain::GrantedResource { grant, resource: resource.into() };
-    Ok(GrantAdded { grant: views::grant(app, &granted, &person.email, now), warnings })
+    let rendered = views::grant(app, &granted, &holder, now);
+    let detail = json!({
+        "email": rendered.email, "group": rendered.group, "resource": rendered.resource, "from": rendered.from,
+        "until": rendered.until, "hours": rendered.hours, "reason": rendered.reason,
+    });
+    let record = Record { at: now, actor, action: Action::GrantAdd, subject: Subject::Grant(rendered.id), detail };
+    app.commit(tx, record, Outbox::Devices(devices)).await?;
+    let warnings = match &found {
+        Found::Person(person) => granted.grant.outlasts(person).into_iter().collect(),
+        Found::Group(_) => Vec::new(),
+    };
+    Ok(GrantAdded { grant: rendered, warnings })
+}
+
+async fn find_receiver(tx: &mut WriteTx, actor: &Actor, to: &Result<Email, GroupName>) -> Result<Found, Refusal> {
+    match to {
+        Ok(email) => {
+            let person = people::find(tx, email).await?;
+            refuse_own_hand(tx, actor, &person).await?;
+            Ok(Found::Person(person))
+        }
+        Err(name) => {
+            let group = groups::find(tx, name).await?;
+            for member in tx.group_members(group.id).await? {
+                refuse_own_hand(tx, actor, &member).await?;
+            }
+            Ok(Found::Group(group))
+        }
+    }
+}
+
+/// Refuses who would give access to themselves: as a member of a group, or through an API token of their own making.
+pub(crate) async fn refuse_own_hand(tx: &mut WriteTx, actor: &Actor, person: &Principal) -> Result<(), Refusal> {
+    let own = match actor {
+        Actor::Person(signed_in) => signed_in.id == person.id,
+        Actor::ApiToken { name } => {
+            let maker = format!("person:{}", person.email);
+            tx.api_tokens().await?.iter().any(|token| token.name == *name && token.created_by == maker)
+        }
+        Actor::LocalAdmin { .. } | Actor::Gateway { .. } | Actor::System => false,
+    };
+    if own {
+        return Err(Refusal::Refused(format!(
+            "nobody gives access to themselves, nor through a group or a token of theirs: ask somebody else for {}",
+            person.email
+        )));
+    }
+    Ok(())
 }
 
 /// Takes a grant away.
@@ -78,17 +139,20 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: GrantId, why: Option<St
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let missing = || Refusal::NotFound(format!("no grant has the id {id}: `doorward grant list` shows all"));
-    let principal = tx.grant(id).await?.ok_or_else(missing)?.principal;
-    tx.grant_revoke(id, now).await?;
-    let devices = live_devices(&mut tx, principal).await?;
-    let person = tx.person(principal).await?.ok_or_else(missing)?;
-    let granted = tx.grants_of(principal).await?;
-    let grants = granted.iter().filter(|granted| granted.grant.id == id);
-    let ended = Ended {
-        grants: grants.map(|granted| views::grant(app, granted, &person.email, now)).collect(),
-        ..Ended::default()
+    tx.grant(id).await?.ok_or_else(missing)?;
+    let grant = tx.grant_revoke(id, now).await?;
+    let devices = tx.grantee_devices(grant.to).await?;
+    let holder = names(&mut tx).await?.holder(grant.to)?;
+    let granted = match grant.to {
+        Grantee::Person(person) => tx.grants_of(person).await?,
+        Grantee::Group(group) => tx.grants_of_group(group).await?,
     };
-    let detail = json!({ "email": person.email, "reason": why });
+    let grants = granted.iter().filter(|granted| granted.grant.id == id);
+    let ended =
+        Ended { grants: grants.map(|granted| views::grant(app, granted, &holder, now)).collect(), ..Ended::default() };
+    let whose = ended.grants.first().map(|grant| (grant.email.clone(), grant.group.clone()));
+    let (email, group) = whose.unwrap_or_default();
+    let detail = json!({ "email": email, "group": group, "reason": why });
     let record = Record { at: now, actor, action: Action::GrantRevoke, subject, detail };
     let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
     let commitment = Commitment::new(app, &committed, Concerned::Devices(devices.into_iter().collect()));

@@ -56,7 +56,7 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Home, Refusal> {
         Some(until) => WindowState::Open(until),
         None => WindowState::Closed,
     };
-    let person = people::render(app, &mut read, &principal, now).await?;
+    let person = app.render_person(&mut read, &principal, now).await?;
     let uses = last_uses(app, person.devices.iter().map(|device| device.id));
     Ok(Home { person, uses, window, shut })
 }

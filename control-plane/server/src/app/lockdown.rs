@@ -1,36 +1,54 @@
-//! Lockdown: nobody passes, until lifted.
+//! Lockdown: nobody passes but an incident group, until lifted.
 
 use doorward_domain::{Action, Actor, LockdownState, Subject};
 use doorward_model::Lockdown;
-use doorward_store::Outbox;
+use doorward_store::{Outbox, ReadTx};
 use serde_json::json;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::{App, Record, Refusal, allow, allow_read, reason};
+use super::{App, Record, Refusal, allow, allow_read, groups, reason};
 use crate::api::{Ended, LockdownOutcome, LockdownSet, LockdownStatus};
 
 /// Says whether a lockdown is on.
 pub(crate) async fn status(app: &App, actor: &Actor) -> Result<LockdownStatus, Refusal> {
     allow_read(actor)?;
-    Ok(render(app.store.read().await?.lockdown().await?))
+    read(&mut app.store.read().await?).await
 }
 
 /// Turns a lockdown on or off.
 pub(crate) async fn set(app: &App, actor: &Actor, set: LockdownSet) -> Result<LockdownOutcome, Refusal> {
-    let LockdownSet { on, reason: why } = set;
+    let LockdownSet { on, except, reason: why } = set;
     let (action, state) = if on { (Action::LockdownOn, Lockdown::On) } else { (Action::LockdownOff, Lockdown::Off) };
     allow(actor, action, &Subject::Everything)?;
     let why = reason(why)?;
+    if !on && except.is_some() {
+        return Err(Refusal::Invalid("`except` goes with a lockdown that is on: leave it out".to_owned()));
+    }
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    tx.lockdown_set(&LockdownState::set(state, why.clone(), actor.to_string(), now)).await?;
-    let record = Record { at: now, actor, action, subject: Subject::Everything, detail: json!({ "reason": why }) };
+    let group = match &except {
+        Some(name) => Some(groups::find(&mut tx, name).await?.id),
+        None => None,
+    };
+    tx.lockdown_set(&LockdownState::set(state, group, why.clone(), actor.to_string(), now)).await?;
+    let detail = json!({ "reason": why, "except": except });
+    let record = Record { at: now, actor, action, subject: Subject::Everything, detail };
     let committed = app.commit(tx, record, Outbox::Lockdown).await?;
     let commitment = Commitment::new(app, &committed, Concerned::Everybody);
     Ok(LockdownOutcome { on, outcome: outcome(app, commitment, Ended::default()).await })
 }
 
-/// Renders the state.
-pub(crate) fn render(state: LockdownState) -> LockdownStatus {
-    LockdownStatus { on: state.state == Lockdown::On, since: state.changed_at, reason: state.reason.map(String::from) }
+/// Reads the state, in the words of the API.
+pub(crate) async fn read(read: &mut ReadTx) -> Result<LockdownStatus, Refusal> {
+    let state = read.lockdown().await?;
+    let except = match state.except {
+        Some(id) => read.group_names().await?.remove(&id),
+        None => None,
+    };
+    Ok(LockdownStatus {
+        on: state.state == Lockdown::On,
+        since: state.changed_at,
+        except,
+        reason: state.reason.map(String::from),
+    })
 }

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use doorward_domain::{
-    self as domain, Action, Actor, Effect, NewPrincipal, Principal, PrincipalState, Subject, micros,
+    self as domain, Action, Actor, Effect, Grantee, NewPrincipal, Principal, PrincipalState, Role, Subject, micros,
 };
-use doorward_model::{DeviceId, Email, GrantId, PrincipalId, Timestamp};
+use doorward_model::{DeviceId, Email, GrantId, GroupId, PrincipalId, Timestamp};
 use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::requests::at_this_moment;
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{Emails, promised};
-use super::{App, Record, Refusal, allow, allow_read, reason, views};
-use crate::api::{EndOutcome, Ended, Person, PersonNew};
+use super::views::{Holder, names, promised};
+use super::{App, Record, Refusal, Server, allow, allow_read, groups, reason, sponsors, views};
+use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
 /// Lists everybody with what they have.
 pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusal> {
@@ -21,21 +22,35 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusa
     let now = app.clock.now();
     let mut read = app.store.read().await?;
     let people = read.people().await?;
-    let emails: Emails = people.iter().map(|person| (person.id, person.email.clone())).collect();
+    let names = names(&mut read).await?;
+    let mut groups = groups::names_of_all(&mut read, &names).await?;
     let mut devices: HashMap<PrincipalId, Vec<_>> = HashMap::new();
     for device in read.devices().await? {
-        let email = promised(&emails, &device.principal)?;
+        let email = promised(&names.emails, &device.principal)?;
         devices.entry(device.principal).or_default().push(views::device(&device, &email, &app.terms.network, now)?);
+    }
+    let mut members: HashMap<GroupId, Vec<PrincipalId>> = HashMap::new();
+    for (person, groups) in read.memberships().await? {
+        for group in groups {
+            members.entry(group).or_default().push(person);
+        }
     }
     let mut grants: HashMap<PrincipalId, Vec<_>> = HashMap::new();
     for granted in read.grants().await? {
-        let email = promised(&emails, &granted.grant.principal)?;
-        grants.entry(granted.grant.principal).or_default().push(views::grant(app, &granted, &email, now));
+        let holders = match granted.grant.to {
+            Grantee::Person(id) => vec![id],
+            Grantee::Group(id) => members.get(&id).cloned().unwrap_or_default(),
+        };
+        for id in holders {
+            let holder = names.held_by(granted.grant.to, &promised(&names.emails, &id)?)?;
+            grants.entry(id).or_default().push(views::grant(app, &granted, &holder, now));
+        }
     }
     let render = |person: Principal| {
-        let sponsor = person.sponsor.and_then(|id| emails.get(&id).cloned());
+        let sponsor = person.sponsor.and_then(|id| names.emails.get(&id).cloned());
         let (devices, grants) = (devices.remove(&person.id), grants.remove(&person.id));
-        views::person(&person, sponsor, devices.unwrap_or_default(), grants.unwrap_or_default())
+        let groups = groups.remove(&person.id).unwrap_or_default();
+        views::person(&person, sponsor, groups, devices.unwrap_or_default(), grants.unwrap_or_default())
     };
     Ok(people.into_iter().map(render).collect())
 }
@@ -45,7 +60,7 @@ pub(crate) async fn show(app: &App, actor: &Actor, email: &Email) -> Result<Pers
     allow_read(actor)?;
     let mut read = app.store.read().await?;
     let person = find(&mut read, email).await?;
-    render(app, &mut read, &person, app.clock.now()).await
+    app.render_person(&mut read, &person, app.clock.now()).await
 }
 
 /// Adds a person.
@@ -76,7 +91,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: PersonNew) -> Result<Pers
         }),
     };
     app.commit(tx, record, Outbox::None).await?;
-    Ok(views::person(&person, sponsor.map(|sponsor| sponsor.email), Vec::new(), Vec::new()))
+    Ok(views::person(&person, sponsor.map(|sponsor| sponsor.email), Vec::new(), Vec::new(), Vec::new()))
 }
 
 /// Puts a person out for good.
@@ -84,9 +99,10 @@ pub(crate) async fn offboard(
     app: &App,
     actor: &Actor,
     email: &Email,
-    why: Option<String>,
+    offboard: PersonOffboard,
 ) -> Result<EndOutcome, Refusal> {
-    let request = ChangeRequest { actor, action: Action::PersonOffboard, email, why };
+    let PersonOffboard { reason: why, hand_over_to } = offboard;
+    let request = ChangeRequest { actor, action: Action::PersonOffboard, email, why, hand_over_to };
     change(app, request, |person, devices, grants, now| Ok(domain::offboard(person, devices, grants, now))).await
 }
 
@@ -97,17 +113,17 @@ pub(crate) async fn suspend(
     email: &Email,
     why: Option<String>,
 ) -> Result<EndOutcome, Refusal> {
-    let request = ChangeRequest { actor, action: Action::PersonSuspend, email, why };
+    let request = ChangeRequest { actor, action: Action::PersonSuspend, email, why, hand_over_to: None };
     change(app, request, |person, devices, _, now| domain::suspend(person, devices, now)).await
 }
 
 /// Takes a person back.
 pub(crate) async fn restore(app: &App, actor: &Actor, email: &Email, why: Option<String>) -> Result<Person, Refusal> {
-    let request = ChangeRequest { actor, action: Action::PersonRestore, email, why };
+    let request = ChangeRequest { actor, action: Action::PersonRestore, email, why, hand_over_to: None };
     commit_change(app, request, |person, devices, _, now| domain::restore(person, devices, now)).await?;
     let mut read = app.store.read().await?;
     let person = find(&mut read, email).await?;
-    render(app, &mut read, &person, app.clock.now()).await
+    app.render_person(&mut read, &person, app.clock.now()).await
 }
 
 /// Finds a person by address, in whatever state.
@@ -122,6 +138,7 @@ struct ChangeRequest<'a> {
     action: Action,
     email: &'a Email,
     why: Option<String>,
+    hand_over_to: Option<Email>,
 }
 
 /// What was changed, and how it is confirmed.
@@ -141,26 +158,85 @@ async fn change(app: &App, request: ChangeRequest<'_>, decide: Decide) -> Result
 }
 
 async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) -> Result<Changed, Refusal> {
-    let ChangeRequest { actor, action, email, why } = request;
+    let ChangeRequest { actor, action, email, why, hand_over_to } = request;
     let subject = Subject::Person(email.clone());
     allow(actor, action, &subject)?;
     let why = reason(why)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let person = find(&mut tx, email).await?;
+    let successor = match &hand_over_to {
+        Some(to) => Some(sponsors::successor(&mut tx, &person, to, now).await?),
+        None => None,
+    };
+    if action == Action::PersonRestore {
+        let sponsor = match person.sponsor {
+            Some(id) => tx.person(id).await?,
+            None => None,
+        };
+        person.require_sponsor(sponsor.as_ref(), now)?;
+    }
     let devices = tx.devices_of(person.id).await?;
     let grants: Vec<_> = tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
     let effect = decide(&person, &devices, &grants, now)?;
+    let mut devices = effect.devices_concerned.clone();
     tx.effect_apply(&effect, now).await?;
-    let ended = ended(app, &mut tx, &effect, now).await?;
-    let warnings = orphans(&mut tx, &effect).await?;
+    let mut ended = ended(app, &mut tx, &effect, now).await?;
+    let lost = depart(&mut tx, actor, &effect.principal, successor.as_ref(), now).await?;
+    let warnings = sponsors::warnings(&effect.principal, &lost, successor.is_some());
+    for contractor in &lost.suspended {
+        ended.people.push(contractor.email.clone());
+        for device in tx.devices_of(contractor.id).await?.iter().filter(|device| lost.devices.contains(&device.id)) {
+            ended.devices.push(views::device(device, &contractor.email, &app.terms.network, now)?);
+        }
+    }
+    devices.extend(&lost.devices);
+    let suspended: Vec<&Email> = lost.suspended.iter().map(|contractor| &contractor.email).collect();
     let detail = json!({
-        "reason": why, "state": effect.principal.state, "devices": effect.devices_concerned, "grants": effect.grants_revoked,
+        "reason": why, "state": effect.principal.state, "devices": devices, "grants": effect.grants_revoked,
+        "suspended": suspended, "handed_over": lost.handed_over, "to": hand_over_to, "resources": lost.resources,
     });
-    let outbox = Outbox::Devices(effect.devices_concerned.clone());
-    let committed = app.commit(tx, Record { at: now, actor, action, subject, detail }, outbox).await?;
-    let concerned = Concerned::Devices(effect.devices_concerned.into_iter().collect());
+    let committed =
+        app.commit(tx, Record { at: now, actor, action, subject, detail }, Outbox::Devices(devices.clone())).await?;
+    let concerned = Concerned::Devices(devices.into_iter().collect());
     Ok(Changed { commitment: Commitment::new(app, &committed, concerned), ended, warnings })
+}
+
+/// Ends or hands over what depended on somebody who is not active any more: those they answered for, and for who left
+/// what they asked for.
+async fn depart(
+    tx: &mut WriteTx,
+    actor: &Actor,
+    person: &Principal,
+    successor: Option<&Principal>,
+    now: Timestamp,
+) -> Result<sponsors::Lost, Refusal> {
+    match person.state {
+        PrincipalState::Active => return Ok(sponsors::Lost::default()),
+        PrincipalState::Suspended => {}
+        PrincipalState::Departed => drop(tx.requests_withdraw(person.id, &actor.to_string(), now).await?),
+    }
+    sponsors::lose(tx, person, successor, now).await
+}
+
+/// Says what a person may do for others.
+pub(crate) async fn set_role(app: &App, actor: &Actor, email: &Email, role: Role) -> Result<Person, Refusal> {
+    let subject = Subject::Person(email.clone());
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let actor = &at_this_moment(&mut tx, actor, now).await?;
+    allow(actor, Action::PersonRole, &subject)?;
+    let person = find(&mut tx, email).await?;
+    let owners =
+        tx.people().await?.into_iter().filter(|it| it.role == Role::Owner && it.state == PrincipalState::Active);
+    let others = owners.filter(|owner| owner.id != person.id).count();
+    let by_person = matches!(actor, Actor::Person(_));
+    let changed = person.with_role(role, by_person && others == 0, now)?;
+    tx.person_update(&changed).await?;
+    let detail = json!({ "role": role, "before": person.role });
+    app.commit(tx, Record { at: now, actor, action: Action::PersonRole, subject, detail }, Outbox::None).await?;
+    let mut read = app.store.read().await?;
+    app.render_person(&mut read, &changed, now).await
 }
 
 /// Lists what ended, as it is afterwards.
@@ -182,41 +258,32 @@ async fn ended(app: &App, tx: &mut WriteTx, effect: &Effect, now: Timestamp) -> 
         grants: grants
             .iter()
             .filter(|granted| grant_ids.contains(&granted.grant.id))
-            .map(|granted| views::grant(app, granted, email, now))
+            .map(|granted| views::grant(app, granted, &Holder::person(email.clone()), now))
             .collect(),
     })
 }
 
-/// Says who loses their sponsor with this person.
-async fn orphans(tx: &mut WriteTx, effect: &Effect) -> Result<Vec<String>, Refusal> {
-    let sponsor = &effect.principal;
-    if sponsor.state != PrincipalState::Departed {
-        return Ok(Vec::new());
+impl Server {
+    /// Renders a person with what they have.
+    pub(crate) async fn render_person(
+        &self,
+        read: &mut ReadTx,
+        person: &Principal,
+        now: Timestamp,
+    ) -> Result<Person, Refusal> {
+        let sponsor = match person.sponsor {
+            Some(id) => read.person(id).await?.map(|sponsor| sponsor.email),
+            None => None,
+        };
+        let devices = read.devices_of(person.id).await?;
+        let devices = devices.iter().map(|device| views::device(device, &person.email, &self.terms.network, now));
+        let names = names(read).await?;
+        let groups = groups::names_of(read, person).await?;
+        let mut grants = Vec::new();
+        for granted in read.grants_for(person.id).await? {
+            let holder = names.held_by(granted.grant.to, &person.email)?;
+            grants.push(views::grant(self, &granted, &holder, now));
+        }
+        Ok(views::person(person, sponsor, groups, devices.collect::<Result<_, _>>()?, grants))
     }
-    let sponsored = tx.people_sponsored_by(sponsor.id).await?;
-    let warn = |person: &Principal| {
-        format!(
-            "{} answered for {}, who keeps their access: run `doorward person offboard {}` if they go too",
-            sponsor.email, person.email, person.email
-        )
-    };
-    Ok(sponsored.iter().map(warn).collect())
-}
-
-/// Renders a person with what they have.
-pub(crate) async fn render(
-    app: &App,
-    read: &mut ReadTx,
-    person: &Principal,
-    now: Timestamp,
-) -> Result<Person, Refusal> {
-    let sponsor = match person.sponsor {
-        Some(id) => read.person(id).await?.map(|sponsor| sponsor.email),
-        None => None,
-    };
-    let devices = read.devices_of(person.id).await?;
-    let devices = devices.iter().map(|device| views::device(device, &person.email, &app.terms.network, now));
-    let grants = read.grants_of(person.id).await?;
-    let grants = grants.iter().map(|granted| views::grant(app, granted, &person.email, now)).collect();
-    Ok(views::person(person, sponsor, devices.collect::<Result<_, _>>()?, grants))
 }

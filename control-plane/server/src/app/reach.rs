@@ -1,6 +1,6 @@
 //! What a device's config routes, dials and names.
 
-use doorward_domain::{self as domain, GrantState, GrantedResource, Resource};
+use doorward_domain::{self as domain, GrantedResource, Resource};
 use doorward_model::{Target, Timestamp};
 use ipnet::IpNet;
 
@@ -9,10 +9,7 @@ use crate::api::{ClientGateway, Reachable, Routes};
 
 /// The resources of the grants that hold or will hold, by name, each once.
 pub(crate) fn granted(granted: &[GrantedResource], now: Timestamp) -> Vec<&Resource> {
-    let counts = |granted: &&GrantedResource| match granted.grant.state(now) {
-        GrantState::Active | GrantState::Scheduled => true,
-        GrantState::Ended | GrantState::Revoked => false,
-    };
+    let counts = |granted: &&GrantedResource| views::is_open(&granted.grant, now);
     let mut resources: Vec<&Resource> = granted.iter().filter(counts).map(|granted| &*granted.resource).collect();
     resources.sort_by(|one, other| one.name.cmp(&other.name));
     resources.dedup_by_key(|resource| resource.id);

@@ -1,21 +1,106 @@
-//! Resources: list, add, remove.
+//! Resources: list, add, remove, and who answers for them on which terms.
 
 use doorward_domain::{self as domain, Action, Actor, Subject};
-use doorward_model::{ResourceId, ResourceName};
-use doorward_store::Outbox;
+use doorward_model::{Email, ResourceId, ResourceName, Span};
+use doorward_store::{Outbox, ReadTx};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{emails, promised};
-use super::{App, Record, Refusal, allow, allow_read, views};
+use super::views::{emails, names};
+use super::{App, Record, Refusal, allow, allow_read, people, views};
 use crate::api::{EndOutcome, Ended, Resource, ResourceNew};
 
 /// Lists resources.
 pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Resource>, Refusal> {
     allow_read(actor)?;
-    let resources = app.store.read().await?.resources().await?;
-    Ok(resources.into_iter().map(|resource| views::resource(app, resource)).collect())
+    let mut read = app.store.read().await?;
+    let resources = read.resources().await?;
+    let emails = emails(&mut read).await?;
+    let owner = |resource: &domain::Resource| resource.owner.and_then(|id| emails.get(&id).cloned());
+    Ok(resources
+        .into_iter()
+        .map(|resource| (owner(&resource), resource))
+        .map(|(owner, it)| views::resource(app, it, owner))
+        .collect())
+}
+
+/// Finds a resource by name.
+pub(crate) async fn find(read: &mut ReadTx, name: &ResourceName) -> Result<domain::Resource, Refusal> {
+    let missing = || Refusal::NotFound(format!("no resource has the name {name}: `doorward resource list` shows all"));
+    read.resource_by_name(name).await?.ok_or_else(missing)
+}
+
+/// Says who answers for a resource, or that nobody does.
+pub(crate) async fn set_owner(
+    app: &App,
+    actor: &Actor,
+    name: &ResourceName,
+    owner: Option<Email>,
+) -> Result<Resource, Refusal> {
+    let subject = Subject::Resource(name.clone());
+    allow(actor, Action::ResourceOwner, &subject)?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let resource = find(&mut tx, name).await?;
+    let resource = match &owner {
+        Some(email) => resource.owned_by(&people::find(&mut tx, email).await?, now)?,
+        None => domain::Resource { owner: None, ..resource },
+    };
+    tx.resource_update(&resource).await?;
+    let record = Record { at: now, actor, action: Action::ResourceOwner, subject, detail: json!({ "owner": owner }) };
+    app.commit(tx, record, Outbox::None).await?;
+    Ok(views::resource(app, resource, owner))
+}
+
+/// Says how long after a sign-in a resource can be reached.
+pub(crate) async fn set_window(
+    app: &App,
+    actor: &Actor,
+    name: &ResourceName,
+    window: Option<Span>,
+) -> Result<Resource, Refusal> {
+    set_terms(app, actor, name, Action::ResourceWindow, window).await
+}
+
+/// Says how much time one request for a resource may ask for.
+pub(crate) async fn set_span(
+    app: &App,
+    actor: &Actor,
+    name: &ResourceName,
+    span: Option<Span>,
+) -> Result<Resource, Refusal> {
+    set_terms(app, actor, name, Action::ResourceSpan, span).await
+}
+
+async fn set_terms(
+    app: &App,
+    actor: &Actor,
+    name: &ResourceName,
+    action: Action,
+    span: Option<Span>,
+) -> Result<Resource, Refusal> {
+    let subject = Subject::Resource(name.clone());
+    allow(actor, action, &subject)?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let mut resource = find(&mut tx, name).await?;
+    // Leases follow the window; what may be asked for concerns no gateway.
+    let devices = if action == Action::ResourceWindow {
+        resource.sign_in_window = span;
+        tx.resource_devices(resource.id, now).await?
+    } else {
+        resource.request_span_max = span;
+        Vec::new()
+    };
+    tx.resource_update(&resource).await?;
+    let owner = match resource.owner {
+        Some(id) => tx.person(id).await?.map(|person| person.email),
+        None => None,
+    };
+    let record = Record { at: now, actor, action, subject, detail: json!({ "span": span }) };
+    app.commit(tx, record, Outbox::Devices(devices)).await?;
+    Ok(views::resource(app, resource, owner))
 }
 
 /// Adds a resource.
@@ -29,7 +114,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: ResourceNew) -> Result<Re
     let resource = domain::Resource::add(new, &app.terms.network, &app.zone, now)?;
     let mut tx = app.store.write().await?;
     let resource = tx.resource_add(&resource, &app.terms.network).await?;
-    let rendered = views::resource(app, resource);
+    let rendered = views::resource(app, resource, None);
     let detail = json!({
         "id": rendered.id, "targets": rendered.targets, "allow": rendered.allow, "service_v4": rendered.service_v4,
         "service_v6": rendered.service_v6,
@@ -44,13 +129,12 @@ pub(crate) async fn remove(app: &App, actor: &Actor, name: &ResourceName) -> Res
     allow(actor, Action::ResourceRemove, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let missing = || Refusal::NotFound(format!("no resource has the name {name}: `doorward resource list` shows all"));
-    let resource = tx.resource_by_name(name).await?.ok_or_else(missing)?;
+    let resource = find(&mut tx, name).await?;
     let removed = tx.resource_remove(resource.id, now).await?;
-    let emails = emails(&mut tx).await?;
+    let names = names(&mut tx).await?;
     let mut grants = Vec::new();
     for granted in tx.grants().await?.iter().filter(|granted| removed.grants.contains(&granted.grant.id)) {
-        grants.push(views::grant(app, granted, &promised(&emails, &granted.grant.principal)?, now));
+        grants.push(views::grant(app, granted, &names.holder(granted.grant.to)?, now));
     }
     let detail = json!({ "id": resource.id, "grants": removed.grants, "devices": removed.devices });
     let record = Record { at: now, actor, action: Action::ResourceRemove, subject, detail };

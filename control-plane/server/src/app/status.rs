@@ -2,11 +2,14 @@
 
 use doorward_domain::{Actor, Alert, Receipt};
 
-use super::{App, Refusal, allow_read, gateways, lockdown};
+use super::{App, Refusal, allow_read, gateways, lockdown, notices};
 use crate::api::{self, RecentReceipt, Status};
 
 /// Receipts and alerts in a status.
 const RECENT_MAX: u32 = 10;
+
+/// Ends in a status.
+const ENDS_SOON_MAX: usize = 20;
 
 /// Alerts among which the urgent ones are looked for: the record of an ordinary day must not push them out.
 const ALERTS_READ: u32 = 500;
@@ -18,6 +21,9 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
     let mut read = app.store.read().await?;
     let counts = read.counts(now).await?;
     let receipts = read.receipts_recent(RECENT_MAX).await?;
+    let noticed = read.end_notices(now).await?;
+    let mut ends_soon = notices::render(&mut read, noticed).await?;
+    ends_soon.truncate(ENDS_SOON_MAX);
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
@@ -26,9 +32,10 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         people: counts.people,
         devices: counts.devices,
         grants: counts.grants,
-        lockdown: lockdown::render(read.lockdown().await?),
+        lockdown: lockdown::read(&mut read).await?,
         last_receipts: receipts.into_iter().filter_map(render_receipt).collect(),
         alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
+        ends_soon,
     })
 }
 

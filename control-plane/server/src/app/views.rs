@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use doorward_domain::{
-    Device, DeviceState, GrantState, GrantedResource, Principal, PrincipalKind, PrincipalState, Resource,
+    Device, DeviceState, Grant, GrantState, GrantedResource, Grantee, Principal, PrincipalKind, PrincipalState,
+    Resource, Role,
 };
-use doorward_model::{DnsName, Email, PrincipalId, ServiceAddress, Timestamp, TunnelNetwork};
+use doorward_model::{DnsName, Email, GroupId, GroupName, PrincipalId, ServiceAddress, Timestamp, TunnelNetwork};
 use doorward_store::ReadTx;
 
 use super::{Refusal, Server};
@@ -42,6 +43,30 @@ const fn device_state(state: DeviceState) -> api::DeviceState {
         DeviceState::Active => api::DeviceState::Active,
         DeviceState::Expired => api::DeviceState::Expired,
         DeviceState::Revoked => api::DeviceState::Revoked,
+    }
+}
+
+impl From<Role> for api::PersonRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Approver => Self::Approver,
+            Role::Auditor => Self::Auditor,
+            Role::Member => Self::Member,
+        }
+    }
+}
+
+impl From<api::PersonRole> for Role {
+    fn from(role: api::PersonRole) -> Self {
+        match role {
+            api::PersonRole::Owner => Self::Owner,
+            api::PersonRole::Admin => Self::Admin,
+            api::PersonRole::Approver => Self::Approver,
+            api::PersonRole::Auditor => Self::Auditor,
+            api::PersonRole::Member => Self::Member,
+        }
     }
 }
 
@@ -82,7 +107,7 @@ pub(crate) fn device(
 }
 
 /// Renders a grant.
-pub(crate) fn grant(app: &Server, granted: &GrantedResource, email: &Email, now: Timestamp) -> api::Grant {
+pub(crate) fn grant(app: &Server, granted: &GrantedResource, holder: &Holder, now: Timestamp) -> api::Grant {
     let GrantedResource { grant, resource } = granted;
     let (service, dns_name) = service(app, resource);
     api::Grant {
@@ -90,10 +115,14 @@ pub(crate) fn grant(app: &Server, granted: &GrantedResource, email: &Email, now:
         service_v6: service.map(|address| address.v6),
         dns_name,
         id: grant.id,
-        email: email.clone(),
+        email: holder.email.clone(),
+        group: holder.group.clone(),
         resource: resource.name.clone(),
         from: grant.validity.not_before,
         until: grant.validity.not_after,
+        hours: grant.hours.as_ref().map(ToString::to_string),
+        requested_by: grant.requested_by.clone(),
+        approved_by: grant.approved_by.clone(),
         reason: grant.reason.as_ref().map(|reason| reason.as_str().to_owned()),
         state: grant_state(grant.state(now)),
         created_at: grant.created_at,
@@ -109,8 +138,16 @@ pub(crate) fn service(app: &Server, resource: &Resource) -> (Option<ServiceAddre
     (resource.service(&app.terms.network), app.zone.host(&resource.name))
 }
 
+/// Says whether a grant holds or will hold.
+pub(crate) fn is_open(grant: &Grant, now: Timestamp) -> bool {
+    match grant.state(now) {
+        GrantState::Active | GrantState::Scheduled => true,
+        GrantState::Ended | GrantState::Revoked => false,
+    }
+}
+
 /// Renders a resource.
-pub(crate) fn resource(app: &Server, resource: Resource) -> api::Resource {
+pub(crate) fn resource(app: &Server, resource: Resource, owner: Option<Email>) -> api::Resource {
     let (service, dns_name) = service(app, &resource);
     api::Resource {
         service_v4: service.map(|address| address.v4),
@@ -120,6 +157,9 @@ pub(crate) fn resource(app: &Server, resource: Resource) -> api::Resource {
         name: resource.name,
         targets: resource.targets,
         allow: resource.allow,
+        owner,
+        sign_in_window: resource.sign_in_window,
+        request_span_max: resource.request_span_max,
         created_at: resource.created_at,
     }
 }
@@ -128,6 +168,7 @@ pub(crate) fn resource(app: &Server, resource: Resource) -> api::Resource {
 pub(crate) fn person(
     person: &Principal,
     sponsor: Option<Email>,
+    groups: Vec<GroupName>,
     devices: Vec<api::Device>,
     grants: Vec<api::Grant>,
 ) -> api::Person {
@@ -137,10 +178,71 @@ pub(crate) fn person(
         kind: person.kind.into(),
         state: person_state(person.state),
         sponsor,
+        role: person.role.into(),
+        groups,
         until: person.not_after,
         created_at: person.created_at,
         devices,
         grants,
+    }
+}
+
+/// Whose a grant is, in names.
+#[derive(Debug, Clone)]
+pub(crate) struct Holder {
+    email: Option<Email>,
+    group: Option<GroupName>,
+}
+
+impl Holder {
+    /// A person's own.
+    pub(crate) const fn person(email: Email) -> Self {
+        Self { email: Some(email), group: None }
+    }
+
+    /// A group's.
+    pub(crate) const fn group(name: GroupName) -> Self {
+        Self { email: None, group: Some(name) }
+    }
+
+    /// A group's, as one of its members has it.
+    pub(crate) const fn member(email: Email, group: GroupName) -> Self {
+        Self { email: Some(email), group: Some(group) }
+    }
+}
+
+/// The names of people and groups, for lists.
+pub(crate) struct Names {
+    pub(crate) emails: Emails,
+    pub(crate) groups: HashMap<GroupId, GroupName>,
+}
+
+/// Reads everybody's and every group's name.
+pub(crate) async fn names(read: &mut ReadTx) -> Result<Names, Refusal> {
+    Ok(Names { emails: emails(read).await?, groups: read.group_names().await? })
+}
+
+impl Names {
+    /// Says whose a grant is.
+    pub(crate) fn holder(&self, to: Grantee) -> Result<Holder, Refusal> {
+        match to {
+            Grantee::Person(id) => Ok(Holder::person(promised(&self.emails, &id)?)),
+            Grantee::Group(id) => Ok(Holder::group(self.group(&id)?)),
+        }
+    }
+
+    /// Says whose a grant is that a person has alone or through a group.
+    pub(crate) fn held_by(&self, to: Grantee, email: &Email) -> Result<Holder, Refusal> {
+        match to {
+            Grantee::Person(_) => Ok(Holder::person(email.clone())),
+            Grantee::Group(id) => Ok(Holder::member(email.clone(), self.group(&id)?)),
+        }
+    }
+
+    fn group(&self, id: &GroupId) -> Result<GroupName, Refusal> {
+        let missing =
+            || Refusal::Internal("the database names a group that it does not hold: restore it from a copy".to_owned());
+        self.groups.get(id).cloned().ok_or_else(missing)
     }
 }
 

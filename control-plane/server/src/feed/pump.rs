@@ -143,7 +143,7 @@ async fn send_snapshot(app: &App, session: &Session, queue: &mpsc::Sender<FeedMe
 
 /// Cuts a state into pages. Tombstones count like leases, so that a page stays small.
 fn pages(state: State, sent_at: doorward_model::Timestamp) -> Vec<SnapshotPage> {
-    let State { revision, lockdown, leases, tombstones } = state;
+    let State { revision, lockdown, mut lockdown_exempt, leases, tombstones } = state;
     let count = leases.len().max(tombstones.len()).div_ceil(SNAPSHOT_PAGE_LEASES_MAX).max(1);
     let pages = u32::try_from(count).unwrap_or(u32::MAX);
     let (mut leases, mut tombstones) = (leases.into_iter(), tombstones.into_iter());
@@ -154,7 +154,8 @@ fn pages(state: State, sent_at: doorward_model::Timestamp) -> Vec<SnapshotPage> 
             page,
             pages,
             lockdown,
-            lockdown_exempt: Vec::new(),
+            // The first page has them all.
+            lockdown_exempt: std::mem::take(&mut lockdown_exempt),
             leases: leases.by_ref().take(SNAPSHOT_PAGE_LEASES_MAX).collect(),
             tombstones: tombstones.by_ref().take(SNAPSHOT_PAGE_LEASES_MAX).collect(),
         })

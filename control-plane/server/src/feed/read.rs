@@ -16,6 +16,8 @@ const TOMBSTONES_SPAN: SignedDuration = SignedDuration::from_hours(30 * 24);
 pub(crate) struct State {
     pub(crate) revision: Revision,
     pub(crate) lockdown: Lockdown,
+    /// Devices that pass during a lockdown.
+    pub(crate) lockdown_exempt: Vec<DeviceId>,
     pub(crate) leases: Vec<Lease>,
     pub(crate) tombstones: Vec<Tombstone>,
 }
@@ -36,7 +38,8 @@ pub(crate) async fn read_state(app: &App) -> Result<State, Refusal> {
     let now = app.clock.now();
     let mut read = app.store.read().await?;
     let revision = read.revision().await?;
-    let lockdown = read.lockdown().await?.state;
+    let lockdown = read.lockdown().await?;
+    let lockdown_exempt = read.lockdown_exempt(&lockdown).await?;
     let since = now.checked_sub(TOMBSTONES_SPAN).unwrap_or(Timestamp::MIN);
     let mut tombstones = read.tombstones_since(since).await?;
     let mut leases = Vec::new();
@@ -46,7 +49,7 @@ pub(crate) async fn read_state(app: &App) -> Result<State, Refusal> {
             Derived::Ended(reason) => tombstones.push(subject.tombstone(reason)),
         }
     }
-    Ok(State { revision, lockdown, leases, tombstones })
+    Ok(State { revision, lockdown: lockdown.state, lockdown_exempt, leases, tombstones })
 }
 
 /// Reads what changed since a revision, and that the session's gateway may still hear it.
@@ -65,8 +68,11 @@ pub(crate) async fn read_changes(app: &App, session: &Session, since: Revision) 
         return Ok(Changes::None);
     }
     let mut changes = Vec::new();
-    if found.lockdown {
-        changes.push(Change::Lockdown { state: read.lockdown().await?.state, exempt: Vec::new() });
+    let lockdown = read.lockdown().await?;
+    // Who is exempt may change with any membership and any device, so that each change says it again.
+    if found.lockdown || (lockdown.state == Lockdown::On && lockdown.except.is_some()) {
+        let exempt = read.lockdown_exempt(&lockdown).await?;
+        changes.push(Change::Lockdown { state: lockdown.state, exempt });
     }
     let devices: Vec<DeviceId> = found.devices.into_iter().collect();
     let subjects = lease_subjects(&mut read, &devices, now).await?;

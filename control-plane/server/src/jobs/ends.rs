@@ -1,12 +1,12 @@
 //! Ends that time brings, recorded once each: inside the write transaction, so that replicas do not do it twice.
 
-use doorward_domain::{Action, Actor, Subject};
+use doorward_domain::{Action, Actor, Grantee, Subject};
 use doorward_model::{EndReason, Timestamp};
 use doorward_store::Outbox;
 use serde_json::json;
 
 use crate::app::grants::live_devices;
-use crate::app::{App, Record, Refusal};
+use crate::app::{App, Record, Refusal, sponsors};
 
 /// Records what ended up to this moment.
 pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
@@ -36,9 +36,14 @@ async fn record_grants(app: &App, now: Timestamp) -> Result<(), Refusal> {
     let mut detail = Vec::with_capacity(ended.len());
     for granted in &ended {
         tx.grant_end_recorded(granted.grant.id, now).await?;
-        let email = tx.person(granted.grant.principal).await?.map(|person| person.email);
+        let (email, group) = match granted.grant.to {
+            Grantee::Person(id) => (tx.person(id).await?.map(|person| person.email), None),
+            Grantee::Group(id) => (None, tx.group_names().await?.remove(&id)),
+        };
         let (grant, resource, ended_at) = (granted.grant.id, &granted.resource.name, granted.grant.validity.not_after);
-        detail.push(json!({ "grant": grant, "email": email, "resource": resource, "ended_at": ended_at }));
+        detail.push(
+            json!({ "grant": grant, "email": email, "group": group, "resource": resource, "ended_at": ended_at }),
+        );
     }
     let record = Record {
         at: now,
@@ -74,13 +79,16 @@ async fn record_person(app: &App, now: Timestamp) -> Result<bool, Refusal> {
     tx.person_end_recorded(person.id, now).await?;
     // They count for nothing from the end date on; this clears them away.
     tx.sessions_end(person.id).await?;
-    let devices = live_devices(&mut tx, person.id).await?;
+    let mut devices = live_devices(&mut tx, person.id).await?;
+    let lost = sponsors::lose(&mut tx, &person, None, now).await?;
+    devices.extend(lost.devices);
+    let suspended: Vec<_> = lost.suspended.into_iter().map(|contractor| contractor.email).collect();
     let record = Record {
         at: now,
         actor: &Actor::System,
         action: Action::PersonEnd,
         subject: Subject::Person(person.email),
-        detail: json!({ "ended_at": person.not_after, "devices": devices }),
+        detail: json!({ "ended_at": person.not_after, "devices": devices, "suspended": suspended }),
     };
     app.commit(tx, record, Outbox::Devices(devices)).await?;
     Ok(true)

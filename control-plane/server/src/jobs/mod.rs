@@ -1,9 +1,12 @@
 //! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, and commits of
 //! other replicas are noticed.
 //!
-//! Nothing here takes access away: leases carry their deadlines, and gateways compare them on each packet.
+//! Access ends without this: leases carry their deadlines, and gateways compare them on each packet. Only the end of a
+//! sponsor's own time takes something away here, from those they answered for.
 
 mod ends;
+mod hours;
+mod notices;
 
 use std::time::Duration;
 
@@ -16,6 +19,8 @@ use crate::app::{App, Refusal, status};
 
 /// How often ends are looked for: the record is late by this much at most, access never.
 const ENDS_EVERY: Duration = Duration::from_secs(2);
+/// How often notices before an end are looked for.
+const NOTICES_EVERY: Duration = Duration::from_secs(30);
 /// How often another replica's commits are looked for.
 const REVISION_EVERY: Duration = Duration::from_millis(500);
 /// How often old rows are deleted.
@@ -23,7 +28,7 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the jobs until `shutdown`.
 pub(crate) async fn run(app: App, shutdown: Shutdown) {
-    let jobs = async { tokio::join!(ends_loop(&app), revision_loop(&app), prune_loop(&app)) };
+    let jobs = async { tokio::join!(ends_loop(&app), notices_loop(&app), revision_loop(&app), prune_loop(&app)) };
     tokio::select! {
         () = shutdown.cancelled() => {}
         _ = jobs => {}
@@ -39,6 +44,16 @@ async fn ends_loop(app: &App) {
             status::raise(app, jumped(app, jump)).await;
         }
         logged("ends could not be recorded", ends::record(app).await);
+        logged("the next hours could not be told", hours::tell(app).await);
+    }
+}
+
+async fn notices_loop(app: &App) {
+    let mut ticks = interval(NOTICES_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        logged("notices could not be kept", notices::note(app).await);
     }
 }
 

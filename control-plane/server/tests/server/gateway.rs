@@ -44,6 +44,7 @@ pub(crate) struct Gateway {
     pub(crate) leases: HashMap<DeviceId, Lease>,
     pub(crate) tombstones: Vec<Tombstone>,
     pub(crate) lockdown: Lockdown,
+    pub(crate) lockdown_exempt: Vec<DeviceId>,
     pub(crate) heartbeats: Vec<Heartbeat>,
     body: Incoming,
     buffer: Vec<u8>,
@@ -78,6 +79,7 @@ impl Gateway {
             leases: HashMap::new(),
             tombstones: Vec::new(),
             lockdown: Lockdown::Off,
+            lockdown_exempt: Vec::new(),
             heartbeats: Vec::new(),
             body: answer.into_body(),
             buffer: Vec::new(),
@@ -94,8 +96,10 @@ impl Gateway {
                 if page.page == 0 {
                     self.leases.clear();
                     self.tombstones.clear();
+                    self.lockdown_exempt.clear();
                 }
                 self.lockdown = page.lockdown;
+                self.lockdown_exempt.extend(page.lockdown_exempt);
                 self.leases.extend(page.leases.into_iter().map(|lease| (lease.device, lease)));
                 self.tombstones.extend(page.tombstones);
                 self.held = page.revision;
@@ -110,7 +114,7 @@ impl Gateway {
                             self.leases.remove(&removal.device);
                             self.tombstones.push(removal.tombstone);
                         }
-                        Change::Lockdown { state, .. } => self.lockdown = state,
+                        Change::Lockdown { state, exempt } => (self.lockdown, self.lockdown_exempt) = (state, exempt),
                     }
                 }
                 self.held = delta.revision;

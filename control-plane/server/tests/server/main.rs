@@ -1,6 +1,8 @@
 //! The control plane from outside: real HTTP over its sockets and over TLS, on SQLite and on PostgreSQL.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod accounts;
 #[cfg(test)]
 mod addresses;
@@ -17,6 +19,8 @@ mod enrolment;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod idp;
@@ -27,6 +31,6 @@ mod pages;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
-mod scale;
+mod sessions;
 #[cfg(test)]
 mod world;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use doorward_domain::{
     Action, Actor, AuditEntry, Grant, NewDevice, NewGrant, NewPrincipal, NewResource, Principal, PrincipalKind,
-    Resource, Subject,
+    Receiver, Resource, Subject,
 };
 use doorward_model::{DeviceId, GrantId, Interval, PrincipalId, PublicKey, ResourceId, Timestamp, TunnelNetwork};
 use doorward_store::test_support::TestDatabase;
@@ -61,7 +61,8 @@ async fn furnish(tx: &mut WriteTx, now: Timestamp) {
             let until = now.checked_add(jiff::SignedDuration::from_hours(hours)).unwrap();
             let new = NewGrant {
                 id: GrantId::new(Uuid::now_v7()),
-                principal: &person,
+                to: Receiver::Person(&person),
+                hours: None,
                 resource,
                 validity: Interval { not_before: now, not_after: doorward_domain::micros(until) },
                 requested_by: "test".to_owned(),

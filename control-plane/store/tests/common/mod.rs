@@ -2,7 +2,7 @@
 
 use doorward_domain::{
     Action, Actor, AuditEntry, Device, Grant, NewDevice, NewGrant, NewPrincipal, NewResource, Principal, PrincipalKind,
-    Resource, Subject,
+    Receiver, Resource, Subject,
 };
 use doorward_model::{
     DeviceId, DnsName, EndReason, GrantId, Interval, PresharedKey, PrincipalId, PublicKey, ResourceId, Timestamp,
@@ -70,9 +70,10 @@ impl World {
         let panel = Resource::add(new, &TunnelNetwork::default(), &DnsName::zone_default(), t(1)).unwrap();
         let new = NewGrant {
             id: GrantId::new(Uuid::now_v7()),
-            principal: &contractor,
+            to: Receiver::Person(&contractor),
             resource: &panel,
             validity: Interval { not_before: t(1), not_after: t(1_000_000) },
+            hours: None,
             requested_by: "local:0".to_owned(),
             approved_by: "local:0".to_owned(),
             reason: Some("migrate the orders table".parse().unwrap()),

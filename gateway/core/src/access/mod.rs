@@ -3,6 +3,7 @@
 pub(crate) mod deadlines;
 pub(crate) mod decision;
 pub(crate) mod device;
+pub(crate) mod elsewhere;
 pub(crate) mod names;
 pub(crate) mod reconcile;
 pub(crate) mod routes;

@@ -7,6 +7,7 @@ use doorward_model::{DeviceId, Lease, PublicKey, Target, TunnelNetwork};
 
 use super::deadlines::{EndMemory, Subject};
 use super::device::{DeviceTable, Leased};
+use super::elsewhere::{Claims, Elsewhere};
 use super::rules::Rule;
 use crate::clock::{Arrival, Instants, Window};
 use crate::hash::Seed;
@@ -41,11 +42,13 @@ impl Refusal {
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) take: Vec<Lease>,
-    /// Leases that other cores own: device, key, core.
-    pub(crate) elsewhere: Vec<(DeviceId, PublicKey, u16)>,
+    /// Leases that other cores own: device, what it claims.
+    pub(crate) elsewhere: Vec<(DeviceId, Claims)>,
     pub(crate) refused: Vec<(Lease, Refusal)>,
     /// Held devices that contradict a lease of the message and are not in it: they are denied as well.
     pub(crate) contradicted: Vec<u32>,
+    /// The same at other cores, which see to it themselves.
+    pub(crate) contradicted_elsewhere: Vec<DeviceId>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -70,6 +73,8 @@ pub(crate) struct Grounds<'a, T> {
     pub(crate) network: &'a TunnelNetwork,
     /// Which devices this core owns; contradictions are looked for among all.
     pub(crate) share: Share,
+    /// Devices that other cores own.
+    pub(crate) elsewhere: &'a Elsewhere,
     pub(crate) devices: &'a DeviceTable<T>,
     pub(crate) devices_max: usize,
     pub(crate) is_own_key: &'a dyn Fn(&PublicKey) -> bool,
@@ -103,6 +108,10 @@ impl<T> Grounds<'_, T> {
                     refuse(at);
                     plan.contradicted.push(other);
                 }
+                for other in self.elsewhere.holders(lease).filter(|other| !changed.contains(other)) {
+                    refuse(at);
+                    plan.contradicted_elsewhere.push(other);
+                }
             }
         }
         let mut room = if whole { self.devices_max } else { self.devices_max.saturating_sub(self.devices.len()) };
@@ -112,7 +121,7 @@ impl<T> Grounds<'_, T> {
             match refusal {
                 Some(refusal) => plan.refused.push((lease.into_owned(), refusal)),
                 None if owner != self.share.index() => {
-                    plan.elsewhere.push((lease.device, lease.public_key, owner));
+                    plan.elsewhere.push((lease.device, Claims::of(&lease, owner)));
                 }
                 None if is_new && room == 0 => plan.refused.push((lease.into_owned(), Refusal::TooMany)),
                 None => {

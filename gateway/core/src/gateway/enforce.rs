@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use doorward_model::{
     Change, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease, Lockdown,
-    PublicKey, Revision, Snapshot, Tombstone,
+    Revision, Snapshot, Tombstone,
 };
 
 use super::Gateway;
 use crate::access::deadlines::Ends;
 use crate::access::decision::{self, Ground};
 use crate::access::device::Leased;
+use crate::access::elsewhere::Claims;
 use crate::access::reconcile::{self, Grounds, Plan};
 use crate::authority::Edge;
 use crate::clock::Arrival;
@@ -48,7 +49,7 @@ impl<N: Noise> Gateway<N> {
         for tombstone in &snapshot.tombstones {
             self.tombstones.write(tombstone.clone());
         }
-        self.keys_elsewhere.clear();
+        self.elsewhere.clear();
         // The only core need not copy what it takes.
         let plan = match Arc::get_mut(&mut snapshot).map(|snapshot| std::mem::take(&mut snapshot.leases)) {
             Some(leases) => self.plan(leases.into_iter().map(Cow::Owned).collect(), true),
@@ -142,6 +143,7 @@ impl<N: Noise> Gateway<N> {
             seed: &self.seed,
             network: &self.network,
             share: self.share,
+            elsewhere: &self.elsewhere,
             devices: &self.devices,
             devices_max: self.limits.devices_max,
             is_own_key: &|key| self.noise.is_own(key),
@@ -164,7 +166,7 @@ impl<N: Noise> Gateway<N> {
     fn carry_out(&mut self, now: Now, plan: Plan, arrival: Arrival, ending: &mut Ending) {
         for (lease, refusal) in plan.refused {
             let kind = GatewayEventKind::Denied;
-            self.keys_elsewhere.remove(&lease.public_key);
+            self.elsewhere.forget(lease.device);
             if self.share.owner(&self.network, IpAddr::V4(lease.address_v4)) == self.share.index() {
                 self.say((Some(lease.device), kind, u8::MAX), now, |at, count| GatewayEvent {
                     at,
@@ -183,8 +185,11 @@ impl<N: Noise> Gateway<N> {
         for at in plan.contradicted {
             self.end_device(now, at, EndReason::NotListed, ending);
         }
-        for (device, key, owner) in plan.elsewhere {
-            self.note_elsewhere(now, (device, key, owner), ending);
+        for device in plan.contradicted_elsewhere {
+            self.elsewhere.forget(device);
+        }
+        for (device, claims) in plan.elsewhere {
+            self.note_elsewhere(now, (device, claims), ending);
         }
         // Ends first, with the sessions that are there; then all old keys and addresses go before a new one comes,
         // because two devices may have traded them.
@@ -252,6 +257,7 @@ impl<N: Noise> Gateway<N> {
     /// Puts a lease into the table.
     fn take(&mut self, now: Now, leased: Leased) {
         self.tombstones.forget(&leased.public_key);
+        self.elsewhere.forget(leased.id);
         self.names.want(&leased.rules);
         let exempt = self.exempt.contains(&leased.id);
         let at = match self.devices.by_id(leased.id) {
@@ -275,34 +281,25 @@ impl<N: Noise> Gateway<N> {
         }
     }
 
-    /// Another core has this device. Whoever held it lets it go, and core 0 remembers where to send its initiations.
-    fn note_elsewhere(&mut self, now: Now, (device, key, owner): (DeviceId, PublicKey, u16), ending: &mut Ending) {
+    /// Another core has this device: whoever held it lets it go, and remembers where to send its initiations.
+    fn note_elsewhere(&mut self, now: Now, (device, claims): (DeviceId, Claims), ending: &mut Ending) {
         if let Some(at) = self.devices.by_id(device) {
             self.end_device(now, at, EndReason::NotListed, ending);
         }
-        self.tombstones.forget(&key);
-        if self.share.index() != 0 {
-            return;
-        }
-        if self.keys_elsewhere.len() >= self.limits.devices_max.saturating_mul(2) {
-            // Keys that were replaced pile up here; a snapshot begins anew.
-            self.keys_elsewhere.clear();
+        self.tombstones.forget(claims.key());
+        if self.elsewhere.len() >= self.limits.devices_max.saturating_mul(usize::from(self.share.of())) {
+            // More than all cores together take; a snapshot begins anew.
+            self.elsewhere.clear();
             self.outbox.event(Event::ResyncNeeded { held: self.revision, wanted: self.revision.unwrap_or_default() });
         }
-        let other = self.keys_elsewhere.insert(key, (device, owner)).is_some_and(|(other, _)| other != device);
-        if other || self.devices.by_key(&key).is_some() {
-            // Two devices with one key: neither gets in, as where one core sees both.
-            self.keys_elsewhere.remove(&key);
-        }
+        self.elsewhere.note(device, claims);
     }
 
     fn remove(&mut self, now: Now, device: DeviceId, tombstone: Tombstone, ending: &mut Ending) {
         if let Some(at) = self.devices.by_id(device) {
             self.end_device(now, at, tombstone.reason, ending);
         }
-        if self.keys_elsewhere.get(&tombstone.public_key).is_some_and(|(held, _)| *held == device) {
-            self.keys_elsewhere.remove(&tombstone.public_key);
-        }
+        self.elsewhere.forget(device);
         if self.devices.by_key(&tombstone.public_key).is_none() {
             self.tombstones.write(tombstone);
         }

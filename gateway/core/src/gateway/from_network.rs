@@ -271,7 +271,7 @@ impl<N: Noise> Gateway<N> {
     fn admitted(&mut self, now: Now, origin: Origin, datagram: &[u8]) -> Result<(), DropReason> {
         let key = self.noise.claimed_key(datagram).ok_or(DropReason::Crypto)?;
         if self.devices.by_key(&key).is_none()
-            && let Some((_, owner)) = self.keys_elsewhere.get(&key).copied()
+            && let Some(owner) = self.elsewhere.owner(&key)
         {
             let (from, via) = origin;
             let datagram = datagram.try_into().map_err(|_| DropReason::NotWireGuard)?;
@@ -280,7 +280,7 @@ impl<N: Noise> Gateway<N> {
             return Ok(());
         }
         if self.devices.by_key(&key).is_none() && self.share.index() != 0 {
-            // It came along with the data of another; core 0 knows who has which key.
+            // It came along with the data of another; core 0 says who knocks with a dead key.
             self.hand_over(0, origin, datagram);
             return Ok(());
         }

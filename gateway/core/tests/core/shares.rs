@@ -183,10 +183,29 @@ fn two_devices_with_one_key_do_not_get_in_at_different_cores_either() {
     let mut twin = lease(3);
     twin.public_key = public(2);
     cores.delta(&Change::Lease(twin));
-    for number in [2, 3] {
+    // Wherever the initiation arrives: it may come along with another's data.
+    for (number, at) in [2, 3].into_iter().flat_map(|number| (0..CORES).map(move |at| (number, at))) {
         let mut client = Client::new(2);
         client.number = number;
-        assert!(!cores.connect(0, &mut client), "{number}");
+        assert!(!cores.connect(at, &mut client), "{number} at core {at}");
     }
+    let known = cores.worlds.iter().flat_map(|world| world.gateway.peers()).map(|peer| peer.device).collect::<Vec<_>>();
+    assert_eq!(known, [device(1)], "neither is listed");
     assert_eq!(cores.worlds[0].gateway.poll_transmit().map(|transmit| transmit.via), None::<Via>);
+}
+
+#[test]
+fn devices_of_different_cores_trade_their_keys_in_one_delta() {
+    let mut cores = Cores::with_leases(3);
+    for [a, b] in [[1, 2], [2, 3], [3, 1]] {
+        let mut leases = [lease(a), lease(b)];
+        (leases[0].public_key, leases[1].public_key) = (public(b), public(a));
+        cores.worlds.iter_mut().for_each(|world| world.delta(leases.iter().cloned().map(Change::Lease).collect()));
+        for number in [a, b] {
+            let mut client = Client::new(number);
+            assert!(cores.connect(0, &mut client), "the key of device {number}");
+        }
+        let leases = [lease(a), lease(b)];
+        cores.worlds.iter_mut().for_each(|world| world.delta(leases.iter().cloned().map(Change::Lease).collect()));
+    }
 }

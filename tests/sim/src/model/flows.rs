@@ -1,7 +1,9 @@
 //! Flows: only devices open them, and they last while a rule leads there and they are used.
 
+use std::net::IpAddr;
+
 use doorward_gateway_core::FlowTuple;
-use doorward_model::{DeviceId, Lease, Protocol, PublicKey};
+use doorward_model::{DeviceId, DnsName, Lease, Protocol, PublicKey};
 
 use super::time::Moment;
 use crate::packet::{ACK, Body, FIN, RST, SYN};
@@ -17,11 +19,45 @@ pub(super) enum Fate {
     Ends,
 }
 
+/// How a packet gets to its target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Way {
+    /// As the device addressed it.
+    Direct,
+    /// From a service address to a target that is an address.
+    Host(IpAddr),
+    /// From a service address to an address of a target that is a name.
+    Name(IpAddr, DnsName),
+}
+
+impl Way {
+    /// The address that takes the service address's place.
+    #[must_use]
+    pub fn target(&self) -> Option<IpAddr> {
+        match self {
+            Self::Direct => None,
+            Self::Host(target) | Self::Name(target, _) => Some(*target),
+        }
+    }
+
+    /// The ends behind the gateway of a flow that goes this way.
+    #[must_use]
+    pub fn behind(&self, mut tuple: FlowTuple) -> FlowTuple {
+        if let Some(target) = self.target() {
+            tuple.remote.set_ip(target);
+        }
+        tuple
+    }
+}
+
 /// A flow.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) device: DeviceId,
+    /// Its ends as the device sees them.
     pub(super) tuple: FlowTuple,
+    /// The way that it goes for all its life; several, to one target, where what passed does not tell which it is.
+    pub(super) ways: Vec<Way>,
     /// The key that the device had; with another one it is another device.
     pub(super) key: PublicKey,
     /// False where a timer may have ended it.
@@ -35,6 +71,11 @@ pub(super) struct Flow {
 }
 
 impl Flow {
+    /// Its ends behind the gateway.
+    pub(super) fn behind(&self) -> FlowTuple {
+        self.ways.first().map_or(self.tuple, |way| way.behind(self.tuple))
+    }
+
     fn is_idle(&self, now: Moment) -> bool {
         let seconds = match self.tuple.protocol {
             Protocol::Tcp if self.is_vague || (self.heard && !self.closing) => 7_200,
@@ -60,8 +101,14 @@ impl Flows {
         self.0.iter().find(is)
     }
 
-    pub(super) fn may_have(&self, device: DeviceId, tuple: &FlowTuple) -> bool {
-        self.0.iter().any(|flow| !flow.ended && flow.device == device && flow.tuple == *tuple)
+    /// The flow with those ends behind the gateway: there is one at most, or nobody could tell whose an answer is.
+    pub(super) fn live_behind(&self, device: DeviceId, behind: &FlowTuple, now: Moment) -> Option<&Flow> {
+        let is = |flow: &&Flow| !flow.ended && flow.device == device && flow.behind() == *behind && !flow.is_idle(now);
+        self.0.iter().find(is)
+    }
+
+    pub(super) fn may_have(&self, device: DeviceId, behind: &FlowTuple) -> bool {
+        self.0.iter().any(|flow| !flow.ended && flow.device == device && flow.behind() == *behind)
     }
 
     pub(super) fn settle(&mut self, fate: impl Fn(&Flow) -> Fate) {
@@ -80,12 +127,27 @@ impl Flows {
         }
     }
 
-    pub(super) fn used_up(&mut self, now: Moment, owner: &Lease, tuple: FlowTuple, body: Body, is_sure: bool) {
+    pub(super) fn used_up(
+        &mut self,
+        now: Moment,
+        owner: &Lease,
+        (tuple, ways): (FlowTuple, Vec<Way>),
+        body: Body,
+        is_sure: bool,
+    ) {
         let (device, key) = (owner.device, owner.public_key);
+        let target = ways.first().and_then(Way::target);
+        let behind = ways.first().map_or(tuple, |way| way.behind(tuple));
+        // It passed, so what would have stood in its way is gone.
+        for flow in self.0.iter_mut().filter(|flow| !flow.ended && flow.device == device) {
+            let is_same = flow.tuple == tuple && flow.ways.first().and_then(Way::target) == target;
+            flow.ended = !is_same && (flow.tuple == tuple || flow.behind() == behind);
+        }
         let held = self.0.iter_mut().find(|flow| !flow.ended && flow.device == device && flow.tuple == tuple);
         let fresh = Flow {
             device,
             tuple,
+            ways,
             key,
             is_sure,
             ended: false,
@@ -101,6 +163,7 @@ impl Flows {
                 flow
             }
             Some(flow) => {
+                flow.ways.retain(|way| fresh.ways.contains(way));
                 flow.is_vague |= !flow.is_sure && tuple.protocol == Protocol::Tcp;
                 flow.is_sure = is_sure && !flow.is_vague;
                 flow
@@ -120,8 +183,8 @@ impl Flows {
         }
     }
 
-    pub(super) fn used_down(&mut self, now: Moment, device: DeviceId, tuple: &FlowTuple, body: Body) {
-        let held = self.0.iter_mut().find(|flow| !flow.ended && flow.device == device && flow.tuple == *tuple);
+    pub(super) fn used_down(&mut self, now: Moment, device: DeviceId, behind: &FlowTuple, body: Body) {
+        let held = self.0.iter_mut().find(|flow| !flow.ended && flow.device == device && flow.behind() == *behind);
         let Some(flow) = held else { return };
         flow.used = now.boot;
         flow.heard = true;

@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 
 use doorward_gateway_core::FlowTuple;
-use doorward_model::{DeviceId, GrantId, Lease, Protocol, Rule, Timestamp, TunnelNetwork};
+use doorward_model::{
+    Allow, DeviceId, DnsName, GrantId, Lease, Protocol, Rule, ServiceAddress, Target, Timestamp, TunnelNetwork,
+};
 
-use super::flows::Fate;
+use super::flows::{Fate, Way};
+use super::names::Names;
 use super::time::{Arrival, End, Moment, Span};
 
 /// A lease, placed on two clocks.
@@ -45,20 +48,73 @@ impl Held {
         self.holds(now) && self.is_signed_in(now)
     }
 
-    /// Says whether a rule leads there at this moment.
-    pub(super) fn leads(&self, to: &FlowTuple, own: &[IpAddr], network: &TunnelNetwork, now: Moment) -> bool {
-        self.leading(to, own, network).any(|span| span.holds(now))
+    /// Says whether one of its rules leads to a name.
+    pub(super) fn mentions(&self, name: &DnsName) -> bool {
+        self.lease.rules.iter().any(|rule| rule.targets.iter().any(|target| target.name() == Some(name)))
+    }
+
+    /// The ways that a packet may take which belongs to no flow yet, and whether there surely is one.
+    pub(super) fn ways(&self, to: &FlowTuple, place: Place<'_>, names: &Names, now: Moment) -> (Vec<Way>, bool) {
+        if !place.is_in_tunnel(to.remote.ip()) {
+            let leads = self.leading(to, &Way::Direct, place).any(|span| span.holds(now));
+            return (leads.then_some(Way::Direct).into_iter().collect(), leads);
+        }
+        let (mut ways, mut is_sure) = (Vec::new(), false);
+        let rules = self.lease.rules.iter().zip(&self.rules);
+        for (rule, _) in rules.filter(|(rule, span)| span.holds(now) && serves(rule, to)) {
+            is_sure |= self.ways_of(rule, to.remote.is_ipv4(), (place, names), now, &mut ways);
+        }
+        (ways, is_sure)
+    }
+
+    /// The ways by which a rule leads from its service address: to the first target of the family that is one address or
+    /// a name that leads outside. More than one where it is not sure what a name's addresses are; says whether one is.
+    fn ways_of(
+        &self,
+        rule: &Rule,
+        is_ipv4: bool,
+        (place, names): (Place<'_>, &Names),
+        now: Moment,
+        ways: &mut Vec<Way>,
+    ) -> bool {
+        for target in &rule.targets {
+            let (way, is_sure) = match target {
+                Target::Net(net) => {
+                    let single = net.prefix_len() == net.max_prefix_len();
+                    let fits = single && net.addr().is_ipv4() == is_ipv4 && !place.is_in_tunnel(net.addr());
+                    (fits.then(|| Way::Host(net.addr())), true)
+                }
+                Target::Name(name) => {
+                    let (addresses, is_sure) = names.of(name, self.device(), now);
+                    let leads_outside = |address: &&IpAddr| {
+                        let inside = place.is_in_tunnel(**address)
+                            || place.own.contains(address)
+                            || special(**address).is_some();
+                        address.is_ipv4() == is_ipv4 && !inside
+                    };
+                    let found = addresses.iter().find(leads_outside);
+                    (found.map(|address| Way::Name(*address, name.clone())), is_sure)
+                }
+            };
+            if let Some(way) = way {
+                ways.extend((!ways.contains(&way)).then_some(way));
+                if is_sure {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Says what becomes of a flow: it stays while a rule leads there. Where rules lead there that do not all hold, it
     /// may be tied to one that does not.
-    pub(super) fn fate(&self, to: &FlowTuple, own: &[IpAddr], network: &TunnelNetwork, now: Moment) -> Fate {
+    pub(super) fn fate(&self, to: &FlowTuple, ways: &[Way], place: Place<'_>, now: Moment) -> Fate {
         let (mut some, mut all) = (false, true);
-        for span in self.leading(to, own, network) {
+        for span in ways.iter().flat_map(|way| self.leading(to, way, place)) {
             some |= span.holds(now);
             all &= span.holds(now);
         }
-        match (some, all) {
+        match (some, all && ways.len() == 1) {
             (false, _) => Fate::Ends,
             (true, true) => Fate::Stays,
             (true, false) => Fate::Unsure,
@@ -66,34 +122,77 @@ impl Held {
     }
 
     /// Says whether a rule leads there, whenever.
-    pub(super) fn may_ever_lead(&self, to: &FlowTuple, own: &[IpAddr], network: &TunnelNetwork) -> bool {
-        self.leading(to, own, network).next().is_some()
+    pub(super) fn may_ever_lead(&self, to: &FlowTuple, ways: &[Way], place: Place<'_>) -> bool {
+        ways.iter().any(|way| self.leading(to, way, place).next().is_some())
     }
 
-    fn leading(&self, to: &FlowTuple, own: &[IpAddr], network: &TunnelNetwork) -> impl Iterator<Item = &Span> {
-        let (address, port, protocol) = (to.remote.ip(), to.remote.port(), to.protocol);
-        let among_devices = match address {
-            IpAddr::V4(v4) => network.v4().contains(&v4),
-            IpAddr::V6(v6) => network.v6().contains(&v6),
-        };
-        let is_own = own.contains(&address);
-        let leads = move |rule: &Rule| {
-            let allowed = rule
-                .allow
-                .iter()
-                .any(|allow| allow.protocol == protocol && (protocol == Protocol::Icmp || allow.ports.contains(port)));
-            allowed && rule.targets.iter().any(|target| target.net().is_some_and(|net| names(net, address, is_own)))
+    /// The rules that lead there by that way, whenever.
+    fn leading(&self, to: &FlowTuple, way: &Way, place: Place<'_>) -> impl Iterator<Item = &Span> {
+        let leads = move |rule: &Rule| match way {
+            Way::Direct => {
+                let address = to.remote.ip();
+                let named = |net| names(net, address, place.own.contains(&address));
+                !place.is_in_tunnel(address)
+                    && allows(rule, to)
+                    && rule.targets.iter().any(|target| target.net().is_some_and(named))
+            }
+            Way::Host(host) => {
+                serves(rule, to) && rule.targets.iter().any(|target| target.net() == Some((*host).into()))
+            }
+            Way::Name(address, name) => {
+                serves(rule, to)
+                    && !place.own.contains(address)
+                    && rule.targets.iter().any(|target| target.name() == Some(name))
+            }
         };
         let rules = self.lease.rules.iter().zip(&self.rules);
-        rules.filter(move |(rule, _)| !among_devices && leads(rule)).map(|(_, span)| span)
+        let leading: Vec<&Span> = rules.filter(|(rule, _)| leads(rule)).map(|(_, span)| span).collect();
+        leading.into_iter()
     }
 }
 
-/// Says whether a target names an address. The machine's own addresses are named one by one, and special ranges (the
-/// machine itself, link-local with the metadata service, multicast, reserved) by targets that lie within.
+/// Where the machine is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) own: &'a [IpAddr],
+    pub(super) network: &'a TunnelNetwork,
+}
+
+impl Place<'_> {
+    fn is_in_tunnel(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.network.v4().contains(&v4),
+            IpAddr::V6(v6) => self.network.v6().contains(&v6),
+        }
+    }
+}
+
+fn allows(rule: &Rule, to: &FlowTuple) -> bool {
+    let fits = |allow: &Allow| {
+        allow.protocol == to.protocol && (to.protocol == Protocol::Icmp || allow.ports.contains(to.remote.port()))
+    };
+    rule.allow.iter().any(fits)
+}
+
+/// Says whether a rule's resource has that service address, and allows it.
+fn serves(rule: &Rule, to: &FlowTuple) -> bool {
+    let has = |service: ServiceAddress| [service.v4.into(), service.v6.into()].contains(&to.remote.ip());
+    rule.service.is_some_and(has) && allows(rule, to)
+}
+
+/// Says whether a target names an address. The machine's own addresses are named one by one, and special ranges by targets
+/// that lie within.
 fn names(target: ipnet::IpNet, address: IpAddr, is_own: bool) -> bool {
     let single = target.prefix_len() == target.max_prefix_len();
-    let special = |address: IpAddr| match address {
+    target.contains(&address)
+        && (!is_own || single)
+        && special(address).is_none_or(|length| target.prefix_len() >= length)
+}
+
+/// The prefix of the special range that an address lies in: the machine itself, link-local with the metadata service,
+/// multicast, reserved.
+fn special(address: IpAddr) -> Option<u8> {
+    match address {
         IpAddr::V4(v4) => match v4.octets() {
             [0, ..] => Some(8),
             [127, ..] => Some(8),
@@ -110,10 +209,7 @@ fn names(target: ipnet::IpNet, address: IpAddr, is_own: bool) -> bool {
             [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254] => Some(128),
             _ => None,
         },
-    };
-    target.contains(&address)
-        && (!is_own || single)
-        && special(address).is_none_or(|length| target.prefix_len() >= length)
+    }
 }
 
 /// What an end belongs to.

@@ -6,6 +6,7 @@
 
 mod flows;
 mod leases;
+mod names;
 mod sessions;
 mod time;
 
@@ -17,8 +18,10 @@ use doorward_model::{DeviceId, Lockdown, TunnelNetwork};
 use crate::packet::{Body, Flaw, Inner};
 
 use flows::Flows;
+pub use flows::Way;
 pub use leases::Held;
-use leases::Leases;
+use leases::{Leases, Place};
+use names::Names;
 pub use sessions::{Session, Sessions};
 pub use time::Moment;
 
@@ -44,6 +47,7 @@ pub struct Model {
     exempt: Vec<DeviceId>,
     own: Vec<IpAddr>,
     leases: Leases,
+    names: Names,
     flows: Flows,
     /// The sessions of devices.
     pub sessions: Sessions,
@@ -62,6 +66,7 @@ impl Model {
             exempt: Vec::new(),
             own: Vec::new(),
             leases: Leases::default(),
+            names: Names::default(),
             flows: Flows::default(),
             sessions: Sessions::default(),
         }
@@ -103,9 +108,11 @@ impl Model {
                 }
             }
             Command::OwnAddresses(own) => self.own.clone_from(own),
-            // Schedules have no names, no resolver and no portal.
-            Command::Resolved { .. } | Command::ResolverListens(_) | Command::PortalListens { .. } => {}
+            Command::Resolved { name, addresses } => self.names.resolved(now, name, addresses, &self.leases.held),
+            // Schedules have no resolver and no portal.
+            Command::ResolverListens(_) | Command::PortalListens { .. } => {}
         }
+        self.names.settle(&self.leases.held);
         self.settle(now, &changed);
     }
 
@@ -146,7 +153,7 @@ impl Model {
     /// What a command ended ends at once: flows without a rule, sessions without a lease. What merely ran out by time
     /// ends at once where its lease was written again; elsewhere a timer may come first, or a wall clock set right.
     fn settle(&mut self, now: Moment, changed: &[DeviceId]) {
-        let (leases, own, network) = (&self.leases, &self.own, &self.network);
+        let (leases, place) = (&self.leases, Place { own: &self.own, network: &self.network });
         let (lockdown, exempt) = (self.lockdown, &self.exempt);
         self.sessions.settle(now, &leases.held, |device| changed.contains(&device));
         self.flows.settle(|flow| {
@@ -154,10 +161,11 @@ impl Model {
                 |held: &&Held| held.lease.public_key == flow.key && held.addresses().contains(&flow.tuple.device.ip());
             let Some(held) = leases.of(flow.device).filter(is_same) else { return flows::Fate::Ends };
             let bound = lockdown && !exempt.contains(&flow.device);
-            if bound || !held.may_ever_lead(&flow.tuple, own, network) {
+            if bound || !held.may_ever_lead(&flow.tuple, &flow.ways, place) {
                 return flows::Fate::Ends;
             }
-            let fate = if held.stands(now) { held.fate(&flow.tuple, own, network, now) } else { flows::Fate::Ends };
+            let fate =
+                if held.stands(now) { held.fate(&flow.tuple, &flow.ways, place, now) } else { flows::Fate::Ends };
             match fate {
                 flows::Fate::Ends if !changed.contains(&flow.device) => flows::Fate::Unsure,
                 flows::Fate::Ends | flows::Fate::Unsure | flows::Fate::Stays => fate,
@@ -167,12 +175,12 @@ impl Model {
 
     /// Timers ran: what is over by now may be forgotten for good.
     pub fn timers_ran(&mut self, now: Moment) {
-        let (leases, own, network) = (&self.leases, &self.own, &self.network);
+        let (leases, place) = (&self.leases, Place { own: &self.own, network: &self.network });
         self.sessions.doubt(|device| leases.of(device).is_none_or(|held| held.is_over(now)));
         self.flows.doubt(|flow| {
-            leases
-                .of(flow.device)
-                .is_none_or(|held| !held.stands(now) || held.fate(&flow.tuple, own, network, now) != flows::Fate::Stays)
+            leases.of(flow.device).is_none_or(|held| {
+                !held.stands(now) || held.fate(&flow.tuple, &flow.ways, place, now) != flows::Fate::Stays
+            })
         });
     }
 
@@ -193,72 +201,109 @@ impl Model {
         Ok(())
     }
 
-    /// Says what must happen to a packet that a session of that device brought.
+    /// Where the machine is.
+    fn place(&self) -> Place<'_> {
+        Place { own: &self.own, network: &self.network }
+    }
+
+    /// Says what must happen to a packet that a session of that device brought, and by which ways it may go.
     #[must_use]
-    pub fn up(&self, now: Moment, device: DeviceId, inner: &Inner) -> Verdict {
-        let Some(held) = self.leases.of(device) else { return Verdict::Forbidden("there is no lease") };
+    pub fn up(&self, now: Moment, device: DeviceId, inner: &Inner) -> (Verdict, Vec<Way>) {
+        let forbidden = |why| (Verdict::Forbidden(why), Vec::new());
+        let Some(held) = self.leases.of(device) else { return forbidden("there is no lease") };
         if let Err(why) = self.standing(now, held) {
-            return Verdict::Forbidden(why);
+            return forbidden(why);
         }
         if !held.addresses().contains(&inner.source.ip()) {
-            return Verdict::Forbidden("the source is not the device's own");
+            return forbidden("the source is not the device's own");
         }
         if !matches!(inner.flaw, Flaw::None | Flaw::Padded) {
-            return Verdict::Forbidden("it is malformed");
+            return forbidden("it is malformed");
         }
         match (inner.body, tuple_up(inner)) {
             (Body::Error(about), _) => {
                 if about.device.ip() != inner.source.ip() || about.remote.ip() != inner.destination.ip() {
-                    return Verdict::Forbidden("it is about somebody else's packet");
+                    return forbidden("it is about somebody else's packet");
                 }
-                self.by_flow(now, held, &about)
+                let flow = self.flows.live(held.device(), &about, now);
+                (self.by_flow(now, held, flow), flow.map(|flow| flow.ways.clone()).unwrap_or_default())
             }
-            (_, Some(tuple)) if held.leads(&tuple, &self.own, &self.network, now) => Verdict::Required,
-            (_, Some(_)) => Verdict::Forbidden("no rule leads there"),
-            (_, None) => Verdict::Forbidden("it asks for nothing"),
+            (_, Some(tuple)) => self.lead(now, held, &tuple),
+            (_, None) => forbidden("it asks for nothing"),
         }
     }
 
-    /// Says what must happen to a packet from a resource, and for which device it is.
+    /// Says what must happen to a packet with those ends: a flow keeps its way, and what begins one may not get the ends
+    /// behind the gateway that another flow has.
+    fn lead(&self, now: Moment, held: &Held, tuple: &FlowTuple) -> (Verdict, Vec<Way>) {
+        let fate = |flow: &flows::Flow| held.fate(&flow.tuple, &flow.ways, self.place(), now);
+        let own = self.flows.live(held.device(), tuple, now);
+        if let Some(flow) = own.filter(|flow| flow.is_sure && fate(flow) == flows::Fate::Stays) {
+            return (Verdict::Required, flow.ways.clone());
+        }
+        let (mut ways, mut is_sure) = held.ways(tuple, self.place(), &self.names, now);
+        let mut why = "no rule leads there";
+        ways.retain(|way| {
+            let taken = self.flows.live_behind(held.device(), &way.behind(*tuple), now);
+            let taken = taken.filter(|flow| flow.tuple != *tuple && fate(flow) != flows::Fate::Ends);
+            is_sure &= taken.is_none();
+            let surely = taken.is_some_and(|flow| flow.is_sure && fate(flow) == flows::Fate::Stays);
+            if surely {
+                why = "another flow has its ends";
+            }
+            !surely
+        });
+        let own = own.filter(|flow| fate(flow) != flows::Fate::Ends);
+        for way in own.map(|flow| flow.ways.as_slice()).unwrap_or_default() {
+            ways.extend((!ways.contains(way)).then(|| way.clone()));
+        }
+        match (ways.is_empty(), is_sure) {
+            (true, _) => (Verdict::Forbidden(why), ways),
+            (false, true) => (Verdict::Required, ways),
+            (false, false) => (Verdict::Allowed, ways),
+        }
+    }
+
+    /// Says what must happen to a packet from a resource, for which device it is, and the service address that the device
+    /// knows its sender by.
     #[must_use]
-    pub fn down(&self, now: Moment, inner: &Inner) -> (Verdict, Option<DeviceId>) {
+    pub fn down(&self, now: Moment, inner: &Inner) -> (Verdict, Option<DeviceId>, Option<IpAddr>) {
         let Some(held) = self.leases.held.iter().find(|held| held.addresses().contains(&inner.destination.ip())) else {
-            return (Verdict::Forbidden("no device has the address"), None);
+            return (Verdict::Forbidden("no device has the address"), None, None);
         };
         let device = Some(held.device());
         if let Err(why) = self.standing(now, held) {
-            return (Verdict::Forbidden(why), device);
+            return (Verdict::Forbidden(why), device, None);
         }
         if !matches!(inner.flaw, Flaw::None | Flaw::Padded) {
-            return (Verdict::Forbidden("it is malformed"), device);
+            return (Verdict::Forbidden("it is malformed"), device, None);
         }
         let tuple = match inner.body {
             Body::Error(about) if about.device.ip() == inner.destination.ip() => Some(about),
             Body::Error(_) => None,
             Body::Tcp(_) | Body::Udp | Body::EchoRequest | Body::EchoReply => tuple_down(inner),
         };
-        match tuple {
-            Some(tuple) => (self.by_flow(now, held, &tuple), device),
-            None => (Verdict::Forbidden("it answers nothing"), device),
-        }
+        let Some(tuple) = tuple else { return (Verdict::Forbidden("it answers nothing"), device, None) };
+        let flow = self.flows.live_behind(held.device(), &tuple, now);
+        let service = flow.filter(|flow| flow.behind() != flow.tuple).map(|flow| flow.tuple.remote.ip());
+        (self.by_flow(now, held, flow), device, service)
     }
 
-    fn by_flow(&self, now: Moment, held: &Held, tuple: &FlowTuple) -> Verdict {
-        let Some(flow) = self.flows.live(held.device(), tuple, now) else {
-            return Verdict::Forbidden("the device opened no such flow");
-        };
-        match held.fate(tuple, &self.own, &self.network, now) {
+    fn by_flow(&self, now: Moment, held: &Held, flow: Option<&flows::Flow>) -> Verdict {
+        let Some(flow) = flow else { return Verdict::Forbidden("the device opened no such flow") };
+        match held.fate(&flow.tuple, &flow.ways, self.place(), now) {
             flows::Fate::Ends => Verdict::Forbidden("no rule holds that leads there"),
             flows::Fate::Stays if flow.is_sure => Verdict::Required,
             flows::Fate::Stays | flows::Fate::Unsure => Verdict::Allowed,
         }
     }
 
-    /// A packet of that device passed.
-    pub fn passed_up(&mut self, now: Moment, device: DeviceId, inner: &Inner) {
+    /// A packet of that device passed, by one of these ways, which all have one target.
+    pub fn passed_up(&mut self, now: Moment, device: DeviceId, inner: &Inner, ways: Vec<Way>) {
         let (Some(tuple), Some(held)) = (tuple_up(inner), self.leases.of(device)) else { return };
-        let is_sure = held.fate(&tuple, &self.own, &self.network, now) == flows::Fate::Stays;
-        self.flows.used_up(now, &held.lease, tuple, inner.body, is_sure);
+        let place = Place { own: &self.own, network: &self.network };
+        let is_sure = held.fate(&tuple, &ways, place, now) == flows::Fate::Stays;
+        self.flows.used_up(now, &held.lease, (tuple, ways), inner.body, is_sure);
     }
 
     /// A packet to that device passed.
@@ -268,16 +313,22 @@ impl Model {
         }
     }
 
-    /// Says whether that device ever opened that flow.
+    /// Says whether that device ever opened that flow, named as the device sees it.
     #[must_use]
-    pub fn ever_opened(&self, device: Option<DeviceId>, tuple: &FlowTuple) -> bool {
-        self.flows.all().any(|flow| flow.tuple == *tuple && device.is_none_or(|device| device == flow.device))
+    pub fn ever_opened(&self, device: DeviceId, tuple: &FlowTuple) -> bool {
+        self.flows.all().any(|flow| flow.tuple == *tuple && device == flow.device)
     }
 
-    /// Says whether a flow may be there.
+    /// Says whether there ever was a flow with those ends behind the gateway.
     #[must_use]
-    pub fn may_have(&self, device: DeviceId, tuple: &FlowTuple) -> bool {
-        self.flows.may_have(device, tuple)
+    pub fn ever_behind(&self, behind: &FlowTuple) -> bool {
+        self.flows.all().any(|flow| flow.behind() == *behind)
+    }
+
+    /// Says whether a flow with those ends behind the gateway may be there.
+    #[must_use]
+    pub fn may_have(&self, device: DeviceId, behind: &FlowTuple) -> bool {
+        self.flows.may_have(device, behind)
     }
 
     /// Says whether the gateway may answer that key's handshake.

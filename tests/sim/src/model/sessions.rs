@@ -18,6 +18,8 @@ pub struct Session {
     pub device: DeviceId,
     /// That key.
     pub key: PublicKey,
+    /// The addresses that it had; with others it may have a core of its own, which knows no session.
+    addresses: [std::net::IpAddr; 2],
     /// The pre-shared key that it was made with, mixed.
     pub preshared_key: u64,
     established: u64,
@@ -62,8 +64,19 @@ impl Sessions {
             old.ended = true;
         }
         let (established, taken) = (now.boot, Vec::new());
-        let session =
-            Session { entry, device, key, preshared_key, established, ended: false, is_sure: true, confirmed, taken };
+        let addresses = held.addresses();
+        let session = Session {
+            addresses,
+            entry,
+            device,
+            key,
+            preshared_key,
+            established,
+            ended: false,
+            is_sure: true,
+            confirmed,
+            taken,
+        };
         self.all.push(session);
     }
 
@@ -145,7 +158,7 @@ impl Sessions {
             };
             session.ended = changed(session.device) && !held.holds(now);
             // The next handshake, whoever begins it, does away with the session.
-            session.is_sure &= session.preshared_key == preshared_key(held);
+            session.is_sure &= session.preshared_key == preshared_key(held) && session.addresses == held.addresses();
         }
         let all = &self.all;
         self.places.retain(|(device, _, _)| all.iter().any(|session| session.device == *device && !session.ended));

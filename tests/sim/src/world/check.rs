@@ -3,16 +3,17 @@
 use std::net::SocketAddr;
 
 use doorward_gateway_core::{Event, FlowTuple};
-use doorward_model::Protocol;
+use doorward_model::{DeviceId, Protocol};
 
-use super::{Offered, World};
+use super::{Ends, Offered, World, nothing_else};
+use crate::checksum::same;
 use crate::client::GATEWAY;
 use crate::control;
-use crate::model::{Verdict, tuple_up};
-use crate::packet::{Inner, Own, look, own_len};
+use crate::model::{Verdict, Way, tuple_up};
+use crate::packet::{Inner, Own, Written, look, own_len};
 use crate::plain::{Data, Initiation, mac_is_right};
 use crate::source::mix_bytes;
-use crate::subject::{Packets, VIA};
+use crate::subject::{Packets, Train, VIA};
 
 /// How long a packet may wait for a session.
 const WAITS_MAX: u64 = 5_000_000;
@@ -48,19 +49,22 @@ impl World {
         }
         let data =
             Data::read(&datagram).and_then(|data| Some((self.entry_of(&data, true)?, data.counter, data.payload)));
-        let mut verdict = Verdict::Forbidden("it is no packet of a session");
+        let mut verdict = (Verdict::Forbidden("it is no packet of a session"), Vec::new());
         let (mut offered, mut device) = (None, None);
         if let Some((entry, counter, payload)) = data {
-            offered = find(&self.up, payload, false).cloned();
+            offered = find(&self.up, payload).map(|offered| offered.packet.clone());
             (verdict, device) = self.verdict_up(entry, counter, offered.as_ref());
             self.model.sessions.heard(self.now, entry, counter, from);
         }
         let inner = offered.as_ref().map(|offered| offered.inner);
-        let bytes = offered.map(|offered| offered.bytes).unwrap_or_default();
+        let bytes = offered.as_ref().map(Written::bytes).unwrap_or_default();
         let mut packets = Packets::default();
-        self.subject.datagram(self.core_now(), from, &datagram, &bytes, &mut packets);
+        let mut train = Train::default();
+        let now = self.core_now();
+        let has_end = self.subject.datagram(now, (from, &bytes), &datagram, &mut packets, &mut train);
         self.history.push(datagram);
-        self.passed(&packets.0, &bytes, verdict, (device, inner))?;
+        self.passed(&packets.0, verdict, (device, offered.as_ref()))?;
+        nothing_else(has_end, &Packets::default(), &train)?;
         self.outputs(Some(&Incoming { is_response: kind == 2, inner }))
     }
 
@@ -68,51 +72,59 @@ impl World {
         &self,
         entry: usize,
         counter: u64,
-        offered: Option<&Offered>,
-    ) -> (Verdict, Option<doorward_model::DeviceId>) {
+        offered: Option<&Written>,
+    ) -> ((Verdict, Vec<Way>), Option<DeviceId>) {
         let device = self.model.sessions.of(entry).map(|session| session.device);
         if let Some(why) = self.model.sessions.refusal(self.now, entry, Some(counter)) {
-            return (Verdict::Forbidden(why), device);
+            return ((Verdict::Forbidden(why), Vec::new()), device);
         }
-        let verdict = match (device, offered) {
+        let (verdict, ways) = match (device, offered) {
             (Some(device), Some(offered)) => self.model.up(self.now, device, &offered.inner),
-            _ => Verdict::Forbidden("there is nothing in it"),
+            _ => (Verdict::Forbidden("there is nothing in it"), Vec::new()),
         };
-        match verdict {
-            Verdict::Required if !self.model.sessions.must_take(self.now, entry, counter) => (Verdict::Allowed, device),
-            Verdict::Required | Verdict::Allowed | Verdict::Forbidden(_) => (verdict, device),
-        }
+        let verdict = match verdict {
+            Verdict::Required if !self.model.sessions.must_take(self.now, entry, counter) => Verdict::Allowed,
+            Verdict::Required | Verdict::Allowed | Verdict::Forbidden(_) => verdict,
+        };
+        ((verdict, ways), device)
     }
 
-    /// Holds what came out towards the resources against the verdict.
+    /// Holds what came out towards the resources against the verdict: it went one of the ways it may go.
     fn passed(
         &mut self,
         packets: &[Vec<u8>],
-        bytes: &[u8],
-        verdict: Verdict,
-        (device, inner): (Option<doorward_model::DeviceId>, Option<Inner>),
+        (verdict, mut ways): (Verdict, Vec<Way>),
+        (device, offered): (Option<DeviceId>, Option<&Written>),
     ) -> Result<(), String> {
-        match (packets, verdict) {
-            ([], Verdict::Required) => Err(format!("a packet of a device had to pass and did not: {inner:?}")),
-            ([], Verdict::Allowed) => Ok(()),
+        let inner = offered.map(|offered| offered.inner);
+        let required = match (packets, verdict) {
+            ([], Verdict::Required) => return Err(format!("a packet of a device had to pass and did not: {inner:?}")),
+            ([], Verdict::Allowed) => return Ok(()),
             ([], Verdict::Forbidden(_)) => {
                 self.seen.forbidden = self.seen.forbidden.saturating_add(u64::from(inner.is_some()));
-                Ok(())
+                return Ok(());
             }
-            ([_, ..], Verdict::Forbidden(why)) => Err(format!("a packet passed although {why}: {inner:?}")),
-            ([packet], Verdict::Required | Verdict::Allowed) if packet == bytes => {
-                let required = verdict == Verdict::Required;
-                self.seen.up_required = self.seen.up_required.saturating_add(u64::from(required));
-                self.seen.allowed = self.seen.allowed.saturating_add(u64::from(!required));
-                if let (Some(device), Some(inner)) = (device, inner) {
-                    self.model.passed_up(self.now, device, &inner);
-                    let tuple = tuple_up(&inner).filter(|tuple| !self.opened.contains(tuple));
-                    self.opened.extend(tuple);
-                }
-                Ok(())
-            }
-            ([_, ..], _) => Err(format!("what passed is not what was sent: {inner:?}")),
-        }
+            ([_, ..], Verdict::Forbidden(why)) => return Err(format!("a packet passed although {why}: {inner:?}")),
+            ([_, ..], Verdict::Required) => true,
+            ([_, ..], Verdict::Allowed) => false,
+        };
+        let (Some(device), Some(offered), [packet]) = (device, offered, packets) else {
+            return Err(format!("one packet became several: {inner:?}"));
+        };
+        ways.retain(|way| {
+            let led = way.target().map_or(offered.inner, |target| offered.inner.led_to(target));
+            same(packet, &offered.with(led).bytes())
+        });
+        let Some(way) = ways.first() else {
+            return Err(format!("what passed is not what was sent, or not where it was to go: {inner:?}"));
+        };
+        self.seen.up_required = self.seen.up_required.saturating_add(u64::from(required));
+        self.seen.allowed = self.seen.allowed.saturating_add(u64::from(!required));
+        self.seen.translated = self.seen.translated.saturating_add(u64::from(way.target().is_some()));
+        let ends = tuple_up(&offered.inner).map(|seen| Ends { seen, behind: way.behind(seen) });
+        self.opened.extend(ends.filter(|ends| !self.opened.contains(ends)));
+        self.model.passed_up(self.now, device, &offered.inner, ways);
+        Ok(())
     }
 
     /// Takes every output and says what it was not allowed to be.
@@ -134,7 +146,7 @@ impl World {
             self.seen.own = self.seen.own.saturating_add(1);
             match look(&packet.packet) {
                 Some(Own::Reset(device, remote))
-                    if self.model.ever_opened(None, &FlowTuple { protocol: Protocol::Tcp, device, remote }) => {}
+                    if self.model.ever_behind(&FlowTuple { protocol: Protocol::Tcp, device, remote }) => {}
                 other => return Err(format!("the gateway sent resources what it has no reason to: {other:?}")),
             }
         }
@@ -212,11 +224,17 @@ impl World {
         if data.payload.is_empty() {
             return refusal.map_or(Ok(()), |why| Err(format!("a keepalive left although {why}")));
         }
-        let Some(offered) = find(&self.down, data.payload, true).cloned() else {
-            return self.made_by_gateway(to, data.payload, (entry, device), incoming);
+        let packet = data.payload.get(..own_len(data.payload)).unwrap_or(data.payload);
+        let Some(offered) = self.down.iter_mut().rev().find(|offered| offered.packet.is_in(packet)) else {
+            return self.made_by_gateway(to, packet, (entry, device), incoming);
         };
-        let (verdict, owner) = self.model.down(self.now, &offered.inner);
-        let what = &offered.inner;
+        let what = &offered.packet.inner;
+        if std::mem::replace(&mut offered.gone, true) {
+            return Err(format!("a packet was sealed twice: {what:?}"));
+        }
+        let (verdict, owner, service) = self.model.down(self.now, what);
+        let seen = service.map_or(*what, |service| what.come_from(service));
+        let rest = data.payload.get(packet.len()..).unwrap_or_default();
         if let Verdict::Forbidden(why) = verdict {
             return Err(format!("a packet to a device passed although {why}: {what:?}"));
         }
@@ -228,6 +246,9 @@ impl World {
         }
         if !self.model.sessions.may_be_at(device, to) {
             return Err(format!("a packet was sent to {to}, where the device is not: {what:?}"));
+        }
+        if !same(packet, &offered.packet.with(seen).bytes()) || rest.len() >= 16 || rest.iter().any(|byte| *byte != 0) {
+            return Err(format!("what was sealed is not what came, or not from where it was to come: {what:?}"));
         }
         let waited = self.now.boot.saturating_sub(offered.boot);
         if waited >= WAITS_MAX {
@@ -241,17 +262,16 @@ impl World {
     fn made_by_gateway(
         &mut self,
         to: SocketAddr,
-        payload: &[u8],
-        (entry, device): (usize, doorward_model::DeviceId),
+        packet: &[u8],
+        (entry, device): (usize, DeviceId),
         incoming: Option<&Incoming>,
     ) -> Result<(), String> {
         self.seen.own = self.seen.own.saturating_add(1);
-        let packet = payload.get(..own_len(payload)).unwrap_or(payload);
         let refused = incoming.and_then(|incoming| incoming.inner);
         let fits = match look(packet) {
             Some(Own::Reset(remote, at)) => {
                 let tuple = FlowTuple { protocol: Protocol::Tcp, device: at, remote };
-                refused.as_ref().and_then(tuple_up) == Some(tuple) || self.model.ever_opened(Some(device), &tuple)
+                refused.as_ref().and_then(tuple_up) == Some(tuple) || self.model.ever_opened(device, &tuple)
             }
             Some(Own::Prohibited(at)) => refused.is_some_and(|inner| inner.source.ip() == at),
             None => false,
@@ -284,10 +304,11 @@ impl World {
     }
 }
 
-/// Finds the packet that is inside a padded payload; `incoming` packets are told apart by all their bytes.
-fn find<'a>(offered: &'a [Offered], payload: &[u8], is_cut: bool) -> Option<&'a Offered> {
+/// Finds the packet that is inside a padded payload of a device.
+fn find<'a>(offered: &'a [Offered], payload: &[u8]) -> Option<&'a Offered> {
     offered.iter().rev().find(|offered| {
-        let (head, tail) = payload.split_at_checked(offered.bytes.len()).unwrap_or((payload, &[]));
-        head == offered.bytes && tail.len() < 32 && (!is_cut || tail.iter().all(|byte| *byte == 0))
+        let bytes = offered.packet.bytes();
+        let (head, tail) = payload.split_at_checked(bytes.len()).unwrap_or((payload, &[]));
+        head == bytes && tail.len() < 32
     })
 }

@@ -2,16 +2,19 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use doorward_gateway_core::FlowTuple;
+use doorward_gateway_core::{FlowTuple, Offload, Segmentation};
 use doorward_model::Protocol;
 
-use super::{Offered, World, number};
+use super::{Ends, Offered, World, nothing_else, number};
 use crate::client::{self, CLIENTS};
 use crate::control::{self, DEVICES};
 use crate::model::Verdict;
-use crate::packet::{ACK, Body, FIN, Flaw, Inner, RST, SYN, own_len};
+use crate::packet::{ACK, Body, FIN, Flaw, Inner, RST, SYN, Written};
 use crate::step::Step;
-use crate::subject::Train;
+use crate::subject::{Packets, Train};
+
+/// Bytes that each packet of a train carries, but for the last.
+const SEGMENT_LEN: u16 = 64;
 
 fn flaw(number: i32) -> Flaw {
     match number {
@@ -34,13 +37,14 @@ fn port(number: i32) -> u16 {
     4_000_u16.saturating_add(u16::try_from(number.rem_euclid(16)).unwrap_or(0))
 }
 
-/// A flow that is not quite the one it is.
-fn bent(tuple: FlowTuple, bend: i32) -> FlowTuple {
+/// A flow that is not quite the one it is; `other` is its other name.
+fn bent(tuple: FlowTuple, bend: i32, other: FlowTuple) -> FlowTuple {
     let FlowTuple { protocol, mut device, mut remote } = tuple;
     match bend {
         1 => device.set_port(device.port() ^ 1),
         2 => remote.set_ip(if remote.is_ipv4() { control::destination(2) } else { control::destination(8) }),
         3 => device.set_ip(address(3, device.ip())),
+        4 => remote = other.remote,
         _ => {}
     }
     FlowTuple { protocol, device, remote }
@@ -63,14 +67,23 @@ impl World {
             }
             Step::UpError { client, flow, bend } => {
                 let client = number(client, CLIENTS);
-                let about = bent(self.flow(flow), bend);
+                let Ends { seen, behind } = self.flow(flow);
+                let about = bent(seen, bend, behind);
                 let owner = address(self.key_of(client), about.device.ip());
                 let (source, destination) = (SocketAddr::new(owner, 0), SocketAddr::new(about.remote.ip(), 0));
                 self.send_up(client, Inner { source, destination, body: Body::Error(about), flaw: Flaw::None }, false)
             }
             Step::Down { flow, bend, kind, flaw: wrong } => {
-                let tuple = bent(self.flow(flow), bend);
-                self.send_down(inner_down(tuple, kind, flaw(wrong)))
+                let Ends { seen, behind } = self.flow(flow);
+                let tuple = bent(behind, bend, seen);
+                let packet = Written::new(inner_down(tuple, kind, flaw(wrong)), self.unlike());
+                let whole = packet.whole();
+                self.send_down(vec![packet], Offload::NONE, whole)
+            }
+            Step::DownMany { flow, bend, kind, parts, last } => {
+                let Ends { seen, behind } = self.flow(flow);
+                let inner = inner_down(bent(behind, bend, seen), kind.rem_euclid(2), Flaw::None);
+                self.send_train(inner, parts, last)
             }
             Step::Replay { back, place } => {
                 let datagram = self.sent(back).unwrap_or_default();
@@ -99,12 +112,13 @@ impl World {
     }
 
     /// A flow that was opened, counted back; the first of all flows where there is none.
-    fn flow(&self, back: i32) -> FlowTuple {
+    fn flow(&self, back: i32) -> Ends {
         let at = usize::try_from(back.max(0)).unwrap_or(0) % self.opened.len().max(1);
         self.opened.iter().rev().nth(at).copied().unwrap_or_else(|| {
             let remote = control::destination(0);
             let device = SocketAddr::new(address(0, remote), 4_000);
-            FlowTuple { protocol: Protocol::Tcp, device, remote: SocketAddr::new(remote, 5_432) }
+            let tuple = FlowTuple { protocol: Protocol::Tcp, device, remote: SocketAddr::new(remote, 5_432) };
+            Ends { seen: tuple, behind: tuple }
         })
     }
 
@@ -152,23 +166,41 @@ impl World {
     }
 
     fn send_up(&mut self, client: u8, inner: Inner, older: bool) -> Result<(), String> {
-        let whole = inner.bytes(self.unlike());
+        let packet = Written::new(inner, self.unlike());
+        let whole = packet.whole();
         let Some(client) = self.client(client) else { return Ok(()) };
         let place = client.place;
         let Some(datagram) = client.seal(&whole, older) else { return Ok(()) };
-        let bytes = whole.get(..own_len(&whole)).unwrap_or(&whole).to_vec();
-        self.up.push(Offered { inner, bytes, boot: self.now.boot });
+        self.up.push(Offered { packet, boot: self.now.boot, gone: false });
         self.receive(place, datagram)
     }
 
-    fn send_down(&mut self, inner: Inner) -> Result<(), String> {
-        let whole = inner.bytes(self.unlike());
-        let bytes = whole.get(..own_len(&whole)).unwrap_or(&whole).to_vec();
-        let (verdict, device) = self.model.down(self.now, &inner);
-        self.down.push(Offered { inner, bytes, boot: self.now.boot });
-        let mut train = Train::default();
-        self.subject.tunnel_packet(self.core_now(), &whole, &mut train);
-        let reached = !train.sent.is_empty();
+    /// Packets of a resource come joined, as a kernel with offloads gives them.
+    fn send_train(&mut self, inner: Inner, parts: i32, last: i32) -> Result<(), String> {
+        let parts = u16::try_from(parts.rem_euclid(16)).unwrap_or(0).max(1);
+        let last = u16::try_from(last.rem_euclid(65)).unwrap_or(0).max(4);
+        let train = Written::train(inner, self.unlike(), parts, (SEGMENT_LEN, last));
+        let Some((whole, checksum)) = Written::joined(&train) else { return Ok(()) };
+        let segmentation = match inner.body {
+            Body::Tcp(_) if parts > 1 => Segmentation::Tcp { size: SEGMENT_LEN },
+            Body::Udp if parts > 1 => Segmentation::Udp { size: SEGMENT_LEN },
+            Body::Tcp(_) | Body::Udp | Body::EchoRequest | Body::EchoReply | Body::Error(_) => Segmentation::None,
+        };
+        self.send_down(train, Offload { checksum: Some(checksum), segmentation }, whole)
+    }
+
+    /// Packets of a resource come as `whole`. They pass all or not at all.
+    fn send_down(&mut self, packets: Vec<Written>, offload: Offload, mut whole: Vec<u8>) -> Result<(), String> {
+        let Some(inner) = packets.last().map(|packet| packet.inner) else { return Ok(()) };
+        let count = packets.len();
+        let (verdict, device, service) = self.model.down(self.now, &inner);
+        let boot = self.now.boot;
+        self.down.extend(packets.into_iter().map(|packet| Offered { packet, boot, gone: false }));
+        let (mut packets, mut train) = (Packets::default(), Train::default());
+        let now = self.core_now();
+        let has_end = self.subject.tunnel_packet(now, offload, &mut whole, (&mut packets, &mut train));
+        nothing_else(has_end, &packets, &Train::default())?;
+        let reached = train.sent.len() == count;
         for (to, datagram) in train.sent {
             self.sealed(to, &datagram, None)?;
         }
@@ -178,9 +210,12 @@ impl World {
                 let held = self.model.leases().iter().find(|held| held.lease.device == device);
                 let must = held.is_some_and(|held| self.model.sessions.must_reach(self.now, held));
                 if must && !reached {
-                    return Err(format!("a packet to a device had to pass and did not: {inner:?}"));
+                    return Err(format!("{count} packets to a device had to pass and did not all: {inner:?}"));
                 }
                 self.seen.down_required = self.seen.down_required.saturating_add(u64::from(must));
+                self.seen.cut = self.seen.cut.saturating_add(u64::from(must && count > 1));
+                let is_translated = must && service.is_some();
+                self.seen.translated = self.seen.translated.saturating_add(u64::from(is_translated));
             }
             (Verdict::Allowed | Verdict::Required, _) => {}
         }

@@ -134,7 +134,7 @@ pub(crate) async fn end_all(app: &App, actor: &Actor, email: &Email) -> Result<u
     let mut tx = app.store.write().await?;
     let person = people::find(&mut tx, email).await?;
     let ended = tx.sessions_end(person.id).await?;
-    tx.person_update(&Principal { signed_in_until: None, ..person.clone() }).await?;
+    tx.person_update(&Principal { signed_in_until: None, signed_in_at: None, ..person.clone() }).await?;
     let devices = live_devices(&mut tx, person.id).await?;
     let detail = json!({ "ended": ended, "devices": devices });
     let record = Record { at: now, actor, action: Action::SessionEnd, subject, detail };

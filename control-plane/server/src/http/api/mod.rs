@@ -9,9 +9,12 @@ mod audit;
 mod device;
 mod gateway;
 mod grant;
+mod group;
 mod lockdown;
 mod person;
 mod refusals;
+#[expect(unused_qualifications, reason = "the `utoipa::path` macro qualifies its parameters")]
+mod request;
 mod resource;
 mod status;
 mod token;
@@ -55,7 +58,21 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(account::invite))
         .routes(routes!(account::owner_link))
         .routes(routes!(resource::list, resource::add))
+        .routes(routes!(person::set_role))
+        .routes(routes!(person::set_sponsor))
         .routes(routes!(resource::remove))
+        .routes(routes!(resource::set_owner))
+        .routes(routes!(resource::set_window))
+        .routes(routes!(resource::set_span))
+        .routes(routes!(group::list, group::add))
+        .routes(routes!(group::show, group::remove))
+        .routes(routes!(group::join))
+        .routes(routes!(group::leave))
+        .routes(routes!(request::list, request::add))
+        .routes(routes!(request::show))
+        .routes(routes!(request::approve))
+        .routes(routes!(request::deny))
+        .routes(routes!(request::withdraw))
         .routes(routes!(grant::list, grant::add))
         .routes(routes!(grant::revoke))
         .routes(routes!(device::list, device::add))
@@ -71,4 +88,5 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(token::list, token::add))
         .routes(routes!(token::revoke))
         .routes(routes!(status::show))
+        .routes(routes!(status::notices))
 }

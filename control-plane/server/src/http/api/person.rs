@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use doorward_model::Email;
 
 use super::Refusals;
-use crate::api::{EndOutcome, EndRequest, Person, PersonNew};
-use crate::app::{Answer, App, Caller, people};
+use crate::api::{EndOutcome, EndRequest, Person, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet};
+use crate::app::{Answer, App, Caller, people, sponsors};
 use crate::http::{ApiJson, ApiPath};
 
 /// Lists people.
@@ -35,14 +35,14 @@ pub(crate) async fn show(State(app): State<App>, caller: Caller, ApiPath(email):
 
 /// Puts a person out for good, and waits for the gateways.
 #[utoipa::path(post, path = "/api/v1/people/{email}/offboard", tag = "people", params(("email" = String, Path)),
-    request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
+    request_body = PersonOffboard, responses((status = 200, body = EndOutcome), Refusals))]
 pub(crate) async fn offboard(
     State(app): State<App>,
     caller: Caller,
     ApiPath(email): ApiPath<Email>,
-    ApiJson(request): ApiJson<EndRequest>,
+    ApiJson(request): ApiJson<PersonOffboard>,
 ) -> Answer<EndOutcome> {
-    people::offboard(&app, &caller.0, &email, request.reason).await.map(axum::Json)
+    people::offboard(&app, &caller.0, &email, request).await.map(axum::Json)
 }
 
 /// Suspends a person, and waits for the gateways.
@@ -67,4 +67,28 @@ pub(crate) async fn restore(
     ApiJson(request): ApiJson<EndRequest>,
 ) -> Answer<Person> {
     people::restore(&app, &caller.0, &email, request.reason).await.map(axum::Json)
+}
+
+/// Says what a person may do for others.
+#[utoipa::path(put, path = "/api/v1/people/{email}/role", tag = "people", params(("email" = String, Path)),
+    request_body = PersonRoleSet, responses((status = 200, body = Person), Refusals))]
+pub(crate) async fn set_role(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+    ApiJson(set): ApiJson<PersonRoleSet>,
+) -> Answer<Person> {
+    people::set_role(&app, &caller.0, &email, set.role.into()).await.map(axum::Json)
+}
+
+/// Says who answers for a contractor.
+#[utoipa::path(put, path = "/api/v1/people/{email}/sponsor", tag = "people", params(("email" = String, Path)),
+    request_body = PersonSponsorSet, responses((status = 200, body = Person), Refusals))]
+pub(crate) async fn set_sponsor(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+    ApiJson(set): ApiJson<PersonSponsorSet>,
+) -> Answer<Person> {
+    sponsors::set(&app, &caller.0, &email, &set.sponsor).await.map(axum::Json)
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::ResourceName;
 
 use super::Refusals;
-use crate::api::{EndOutcome, Resource, ResourceNew};
+use crate::api::{EndOutcome, Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 use crate::app::{Answer, App, Caller, resources};
 use crate::http::{ApiJson, ApiPath};
 
@@ -36,4 +36,40 @@ pub(crate) async fn remove(
     ApiPath(name): ApiPath<ResourceName>,
 ) -> Answer<EndOutcome> {
     resources::remove(&app, &caller.0, &name).await.map(axum::Json)
+}
+
+/// Says who answers for a resource, and decides on requests for it.
+#[utoipa::path(put, path = "/api/v1/resources/{name}/owner", tag = "resources", params(("name" = String, Path)),
+    request_body = ResourceOwnerSet, responses((status = 200, body = Resource), Refusals))]
+pub(crate) async fn set_owner(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(name): ApiPath<ResourceName>,
+    ApiJson(set): ApiJson<ResourceOwnerSet>,
+) -> Answer<Resource> {
+    resources::set_owner(&app, &caller.0, &name, set.email).await.map(axum::Json)
+}
+
+/// Says how long after a sign-in a resource can be reached.
+#[utoipa::path(put, path = "/api/v1/resources/{name}/window", tag = "resources", params(("name" = String, Path)),
+    request_body = ResourceSpanSet, responses((status = 200, body = Resource), Refusals))]
+pub(crate) async fn set_window(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(name): ApiPath<ResourceName>,
+    ApiJson(set): ApiJson<ResourceSpanSet>,
+) -> Answer<Resource> {
+    resources::set_window(&app, &caller.0, &name, set.span).await.map(axum::Json)
+}
+
+/// Says how much time one request for a resource may ask for.
+#[utoipa::path(put, path = "/api/v1/resources/{name}/span", tag = "resources", params(("name" = String, Path)),
+    request_body = ResourceSpanSet, responses((status = 200, body = Resource), Refusals))]
+pub(crate) async fn set_span(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(name): ApiPath<ResourceName>,
+    ApiJson(set): ApiJson<ResourceSpanSet>,
+) -> Answer<Resource> {
+    resources::set_span(&app, &caller.0, &name, set.span).await.map(axum::Json)
 }

@@ -52,16 +52,18 @@ pub(crate) struct GrantForm {
 pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): PageForm<GrantForm>) -> Shown {
     let (valid_for, until) = span_or_end(needed::<TimeLimit>("How long", &form.how_long)?);
     let new = GrantNew {
-        email: needed("Email", &form.email)?,
+        email: Some(needed("Email", &form.email)?),
+        group: None,
         resource: needed("Resource", &form.resource)?,
         valid_for,
         until,
         from: optional("From", &form.from)?,
+        hours: None,
         reason: reason(form.reason),
     };
     let added = grants::add(&app, &caller.0, new).await?;
-    if form.of_person {
-        return Ok(to_person(&added.grant.email, "granted").into_response());
+    if let Some(email) = added.grant.email.filter(|_| form.of_person) {
+        return Ok(to_person(&email, "granted").into_response());
     }
     Ok(Redirect::to("/admin/grants?done=granted").into_response())
 }
@@ -74,6 +76,6 @@ pub(crate) async fn revoke(
     PageForm(form): PageForm<ReasonForm>,
 ) -> Shown {
     let outcome = grants::revoke(&app, &caller.0, id, reason(form.reason)).await?;
-    let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.email, grant.resource));
+    let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.who(), grant.resource));
     show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
 }

@@ -44,7 +44,7 @@ enum Turn {
 /// Turns it on, with the receipt, or off.
 pub(crate) async fn set(State(app): State<App>, caller: Caller, PageForm(form): PageForm<LockdownForm>) -> Shown {
     let on = form.turn == Turn::On;
-    let done = lockdown::set(&app, &caller.0, LockdownSet { on, reason: reason(form.reason) }).await?;
+    let done = lockdown::set(&app, &caller.0, LockdownSet { on, except: None, reason: reason(form.reason) }).await?;
     if on {
         return show_receipt(&caller, "/admin/lockdown", "Lockdown is on".to_owned(), done.outcome);
     }

@@ -13,7 +13,7 @@ use super::super::receipt::show_receipt;
 use super::super::words::Worded as _;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::{Ask, List};
-use crate::api::{DeviceState, GrantState, Person, PersonKind, PersonNew, Resource};
+use crate::api::{DeviceState, GrantState, Person, PersonKind, PersonNew, PersonOffboard, Resource};
 use crate::app::{App, Caller, browse, people, resources};
 use crate::http::{ApiPath, ApiQuery, PageForm};
 
@@ -110,7 +110,8 @@ pub(crate) async fn offboard(
     ApiPath(email): ApiPath<Email>,
     PageForm(form): PageForm<ReasonForm>,
 ) -> Shown {
-    let outcome = people::offboard(&app, &caller.0, &email, reason(form.reason)).await?;
+    let offboard = PersonOffboard { reason: reason(form.reason), hand_over_to: None };
+    let outcome = people::offboard(&app, &caller.0, &email, offboard).await?;
     show_receipt(&caller, "/admin/people", format!("{email} is out"), outcome)
 }
 

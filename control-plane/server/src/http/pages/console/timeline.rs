@@ -94,16 +94,18 @@ mod tests {
         let id = uuid::Uuid::from_u128(1);
         let grant = doorward_domain::Grant {
             id: GrantId::new(id),
-            principal: PrincipalId::new(id),
+            to: doorward_domain::Grantee::Person(PrincipalId::new(id)),
             resource: ResourceId::new(id),
             validity: Interval { not_before: from.parse().unwrap(), not_after: until.parse().unwrap() },
+            hours: None,
             requested_by: String::new(),
             approved_by: String::new(),
             reason: None,
             created_at: now,
             revoked_at: None,
         };
-        let row = GrantRow { grant, email: "a@shop.example".parse().unwrap(), resource: "panel".parse().unwrap() };
+        let row =
+            GrantRow { grant, email: "a@shop.example".parse().ok(), group: None, resource: "panel".parse().unwrap() };
         bar(row, &SPANS[0], now)
     }
 
