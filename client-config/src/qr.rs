@@ -139,4 +139,22 @@ mod tests {
         assert_eq!(qr_terminal(&"x".repeat(BYTES_MAX + 1)).unwrap_err(), QrError::TooLong { bytes: BYTES_MAX + 1 });
         assert!(qr_svg(&"x".repeat(BYTES_MAX)).is_ok());
     }
+
+    /// What the portal's own encoder is compared with (`control-plane/server/assets/tests/qr.test.mjs`), as this library
+    /// draws it: texts of several versions, each with its mask.
+    #[test]
+    fn the_examples_for_the_browser_are_drawn_by_this_library() {
+        let texts =
+            ["hello".to_owned(), "Doorward, 51820/udp. ".repeat(9), "ä€𝄞 [Peer]\n".repeat(24), "z".repeat(1_300)];
+        let drawn = texts.map(|text| {
+            let code = Code::new(&text).unwrap();
+            let mask = code.0.mask.unwrap() as u8;
+            let dark = |y: usize, x: usize| if code.0[y][x].value() { '1' } else { '0' };
+            let row = |y: usize| (0..code.0.size).map(|x| dark(y, x)).collect::<String>();
+            let rows: Vec<String> = (0..code.0.size).map(row).collect();
+            format!("{text:?}\n{mask}\n{}\n", rows.join("\n"))
+        });
+        let examples = include_str!("../../control-plane/server/assets/tests/qr-examples.txt");
+        assert!(examples == drawn.join("\n"), "the file should be:\n{}", drawn.join("\n"));
+    }
 }

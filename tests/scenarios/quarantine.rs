@@ -12,7 +12,9 @@ use doorward_tests::doorward::Settings;
 use doorward_tests::netns::Namespace;
 use doorward_tests::service::{Manner, TcpServer};
 use doorward_tests::shop::Shop;
-use doorward_tests::traffic::{Attempt, knock_tcp};
+use doorward_tests::sign_in::Member;
+use doorward_tests::traffic::{Attempt, Traffic, knock_tcp};
+use doorward_tests::wait::wait_until;
 use doorward_tests::world::{PANEL, at};
 
 const LONG: Duration = Duration::from_secs(15);
@@ -60,4 +62,41 @@ fn who_must_sign_in_finds_the_portal_and_a_page_that_says_so_and_no_resource() {
     assert_eq!(knock_tcp(laptop, at(GATEWAY[0], 8443), LONG), Attempt::Opened, "the portal");
     let outside = &shop.world.internet;
     assert_ne!(knock_tcp(outside, at(GATEWAY[0], 80), SHORT), Attempt::Opened, "the page is for devices");
+}
+
+#[test]
+fn a_sign_in_opens_the_same_tunnel_and_a_copied_key_shuts_it_for_both() {
+    let settings = Settings { more: "[sign_in]\nwindow = \"12h\"\n", ..Settings::default() };
+    let shop = Shop::open(2, &settings);
+    let (inside, laptop, other) = (&shop.world.inside, &shop.world.laptops[0], &shop.world.laptops[1]);
+    let panel = at(PANEL[0], 443);
+    let _web = TcpServer::start(inside, panel, Manner::Echo);
+    shop.resource("panel", &PANEL, &["tcp/443"]);
+    let config = shop.person("support@shop.example", "panel");
+    let client = shop.client(0, &config);
+    let opens = |from: &Namespace| knock_tcp(from, panel, SHORT) == Attempt::Opened;
+    assert!(!opens(laptop), "nobody has signed in yet");
+
+    let mut member = Member::join(&shop.doorward, "support@shop.example");
+    wait_until("the resource behind the same tunnel", LONG, || opens(laptop));
+    let chat = Traffic::tcp_chat(laptop, panel);
+    chat.flows(LONG);
+
+    // Somebody else has the config, and both work with it in turn.
+    let copy = shop.client(1, &config);
+    let shut = || {
+        let _turns = (opens(other), opens(laptop));
+        let audit = shop.doorward.request("GET", "/api/v1/audit", None).body;
+        audit.contains("device.window_close")
+    };
+    wait_until("the window to shut", LONG, shut);
+    wait_until("nothing to pass for either", LONG, || !opens(laptop) && !opens(other));
+    chat.ends(LONG);
+    assert!(shop.alert_names(&["support@shop.example", "two places"]), "{}", shop.status());
+
+    copy.stop();
+    drop(client);
+    member.sign_in(&shop.doorward);
+    let _client = shop.client(0, &config);
+    wait_until("the resource after another sign-in", LONG, || opens(laptop));
 }

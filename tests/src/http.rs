@@ -28,9 +28,21 @@ impl<S: Read + Write> Connection<S> {
     /// # Errors
     /// What the stream reports.
     pub fn request(&mut self, method: &str, path: &str, body: Option<&str>) -> std::io::Result<Answer> {
-        let body = body.unwrap_or_default();
+        self.send((method, path), "application/json", body.unwrap_or_default())
+    }
+
+    /// Sends a page's form.
+    ///
+    /// # Errors
+    /// What the stream reports.
+    pub fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> std::io::Result<Answer> {
+        let fields = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value)));
+        self.send(("POST", path), "application/x-www-form-urlencoded", &fields.collect::<Vec<_>>().join("&"))
+    }
+
+    fn send(&mut self, (method, path): (&str, &str), content_type: &str, body: &str) -> std::io::Result<Answer> {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         );
         self.stream.get_mut().write_all(head.as_bytes())?;
@@ -75,4 +87,12 @@ impl<S: Read + Write> Connection<S> {
         self.stream.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())
     }
+}
+
+/// A value as forms carry it: letters and digits as they are, everything else by its bytes.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |done, byte| match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => done + &char::from(byte).to_string(),
+        _ => done + &format!("%{byte:02X}"),
+    })
 }

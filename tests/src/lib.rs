@@ -39,6 +39,7 @@ pub mod raw;
 pub mod relay;
 pub mod service;
 pub mod shop;
+pub mod sign_in;
 pub mod traffic;
 pub mod wait;
 pub mod witness;

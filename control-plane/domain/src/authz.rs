@@ -129,6 +129,8 @@ actions! {
     DevicePresharedKey = "device.preshared_key",
     /// End a device.
     DeviceRevoke = "device.revoke",
+    /// End a device because its owner lost it.
+    DeviceReportLost = "device.report_lost",
     /// A device's time ran out.
     DeviceEnd = "device.end",
     /// A device's key was seen in two places; its sign-in counts no more.
@@ -334,7 +336,7 @@ const fn need(action: Action) -> Need {
         Action::RequestApprove => Need::FreshAnswerer,
         Action::RequestDeny => Need::Answerer,
         Action::DeviceAdd | Action::DevicePresharedKey => Need::SelfOrFreshAdmin,
-        Action::SessionEnd | Action::GroupLeave => Need::SelfOrAdmin,
+        Action::SessionEnd | Action::DeviceReportLost | Action::GroupLeave => Need::SelfOrAdmin,
         Action::OwnerSetup
         | Action::PersonJoin
         | Action::SignIn
@@ -460,6 +462,7 @@ mod tests {
             Action::RequestWithdraw,
             Action::DeviceAdd,
             Action::DevicePresharedKey,
+            Action::DeviceReportLost,
             Action::OwnerSetup,
             Action::PersonJoin,
             Action::SignIn,

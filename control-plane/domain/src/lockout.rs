@@ -18,7 +18,7 @@ pub struct Attempts {
     pub failures: u64,
     /// The last one.
     pub last_at: Timestamp,
-    /// Until when nothing is tried any more.
+    /// Until when nothing is tried.
     pub locked_until: Option<Timestamp>,
 }
 

@@ -3,6 +3,7 @@
 
 pub mod api;
 mod app;
+mod client_text;
 mod clock;
 mod config;
 mod error;
@@ -14,8 +15,10 @@ mod net;
 mod router;
 mod run;
 
+pub use client_text::{ClientTextError, wg_quick};
 pub use config::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 pub use error::ControlPlaneError;
+pub use http::pages::page_routes;
 
 /// Tells the server to finish what it does and to leave.
 pub type Shutdown = tokio_util::sync::CancellationToken;

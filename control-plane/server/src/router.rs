@@ -23,7 +23,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
         .merge(pages::ceremonies())
-        .merge(pages::routes(app))
+        .merge(pages::router(app))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .with_state(app.clone())
         .limited()

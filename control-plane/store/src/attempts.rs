@@ -31,7 +31,7 @@ pub struct NewCeremony<'a> {
     pub principal: Option<PrincipalId>,
     /// What its end needs.
     pub state: &'a str,
-    /// When it can no longer end well.
+    /// When its time is over.
     pub expires_at: Timestamp,
 }
 

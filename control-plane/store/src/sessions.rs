@@ -167,6 +167,20 @@ impl WriteTx {
         Ok(ended)
     }
 
+    /// Ends all of a person's sessions and tokens but one.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn sessions_end_but(&mut self, person: PrincipalId, kept: Uuid) -> Result<(), StoreError> {
+        for sql in [
+            "DELETE FROM web_sessions WHERE principal_id = $1 AND id <> $2",
+            "DELETE FROM login_tokens WHERE principal_id = $1 AND id <> $2",
+        ] {
+            self.tx.execute(sql, args![person.uuid(), kept]).await?;
+        }
+        Ok(())
+    }
+
     /// Ends links that a person could still come in with.
     ///
     /// # Errors

@@ -175,7 +175,7 @@ fn places(resources: &[Reachable]) -> String {
     for it in resources {
         rows.add(vec![
             it.name.to_string(),
-            resource::join_or_dash(&config_text::addresses(it)),
+            resource::join_or_dash(&it.addresses()),
             output::or_dash(it.dns_name.as_ref()),
             resource::join(&it.allow),
         ]);

@@ -104,6 +104,29 @@ fn the_audit_log_names_who_did_what_and_its_export_is_whole() {
 }
 
 #[test]
+fn links_are_printed_once_and_made_where_they_may_be() {
+    let server = ControlPlane::start();
+    server.with_people();
+    let words = server.run("owner link").done();
+    let link = words.lines().next().unwrap().to_owned();
+    assert!(link.starts_with(&format!("{}/setup/", server.url())) && words.contains("works once"), "{words}");
+    assert_ne!(server.json("owner link")["url"], link.as_str());
+    let made = server.json("person invite dba@agency.example");
+    assert!(made["url"].as_str().unwrap().starts_with(&format!("{}/join/", server.url())), "{made}");
+    assert_eq!((&made["mailed"], &made["warnings"]), (&false.into(), &serde_json::json!([])));
+    assert!(server.run("person invite dba@agency.example").done().contains("Hand it to them yourself"));
+    server.run("person invite nobody@shop.example").refused(3, "nobody@shop.example");
+    server.run("person suspend dba@agency.example").done();
+    server.run("person invite dba@agency.example").refused(4, "suspended");
+    // The secret is in nothing that is kept.
+    let secret = link.rsplit('/').next().unwrap();
+    let kept = std::fs::read(server.data().join("doorward.db")).unwrap();
+    let wal = std::fs::read(server.data().join("doorward.db-wal")).unwrap_or_default();
+    assert!(secret.len() == 43 && ![kept, wal].iter().any(|file| file.windows(43).any(|it| it == secret.as_bytes())));
+    server.run("login").refused(2, "--server");
+}
+
+#[test]
 fn lists_are_tables_for_people_and_say_so_when_empty() {
     let server = ControlPlane::start();
     for (line, word) in [

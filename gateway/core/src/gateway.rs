@@ -11,7 +11,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, Lockdown, Revision, TunnelNetwork};
-use ipnet::IpNet;
 
 use crate::access::deadlines::{Deadlines, EndMemory};
 use crate::access::decision::{Ground, Offers, Standing, Surroundings};

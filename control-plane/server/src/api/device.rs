@@ -1,6 +1,6 @@
 //! Devices.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use doorward_model::{
@@ -152,6 +152,14 @@ pub struct Reachable {
     /// What is allowed there.
     #[schema(value_type = Vec<String>)]
     pub allow: Vec<Allow>,
+}
+
+impl Reachable {
+    /// Its own addresses, IPv4 first.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.service_v4.map(IpAddr::from).into_iter().chain(self.service_v6.map(IpAddr::from)).collect()
+    }
 }
 
 /// What a device's config is made of.

@@ -120,6 +120,26 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: DeviceId, why: Option<S
     Ok(outcome(app, commitment, Ended { devices: vec![rendered], ..Ended::default() }).await)
 }
 
+/// Ends a device that its owner lost, at once; whoever has its key has nothing.
+pub(crate) async fn report_lost(app: &App, actor: &Actor, id: DeviceId) -> Result<EndOutcome, Refusal> {
+    let missing = || Refusal::NotFound(format!("no device of yours has the id {id}: your start page shows all"));
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let before = tx.device(id).await?.ok_or_else(missing)?;
+    let person = tx.person(before.principal).await?.ok_or_else(missing)?;
+    // Whose device an id belongs to is nobody else's business.
+    allow(actor, Action::DeviceReportLost, &Subject::Person(person.email.clone())).map_err(|_| missing())?;
+    let device = tx.device_revoke(id, EndReason::DeviceRevoked, now).await?;
+    let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
+    let concerned = if before.revoked.is_none() { vec![id] } else { Vec::new() };
+    let detail = json!({ "email": person.email, "name": device.name, "public_key": device.public_key });
+    let subject = Subject::Device(id);
+    let record = Record { at: now, actor, action: Action::DeviceReportLost, subject, detail };
+    let committed = app.commit(tx, record, Outbox::Devices(concerned)).await?;
+    let commitment = Commitment::new(app, &committed, Concerned::Devices([id].into()));
+    Ok(outcome(app, commitment, Ended { devices: vec![rendered], ..Ended::default() }).await)
+}
+
 /// Puts together what the device's config needs.
 fn settled(
     app: &App,

@@ -11,6 +11,7 @@ pub(crate) mod enrolment;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
+pub(crate) mod home;
 pub(crate) mod lockdown;
 pub(crate) mod notices;
 pub(crate) mod people;

@@ -67,7 +67,7 @@ impl Idp {
         *self.inner.key.lock().unwrap() = ("second".to_owned(), new_key());
     }
 
-    /// Answers nothing any more.
+    /// Stops answering.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }

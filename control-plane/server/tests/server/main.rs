@@ -13,9 +13,13 @@ mod authenticator;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod feed;
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
@@ -26,5 +30,7 @@ mod openapi;
 mod pages;
 #[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod sessions;
 #[cfg(test)]
 mod world;

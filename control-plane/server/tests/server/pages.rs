@@ -1,12 +1,14 @@
 //! The pages from outside: what they load, what they forbid, and what a refusal looks like.
 
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::{Method, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-use crate::world::{World, on_both, request};
+use crate::world::{PATIENCE, World, on_both, request};
 
 /// Asks for a page as a local administrator.
 async fn page(world: &World, path: &str) -> Response<Incoming> {
@@ -16,6 +18,29 @@ async fn page(world: &World, path: &str) -> Response<Incoming> {
 
 async fn text(response: Response<Incoming>) -> String {
     String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+/// Asks for a page and returns its text.
+pub(crate) async fn get(world: &World, path: &str) -> String {
+    let response = page(world, path).await;
+    let status = response.status();
+    let shown = text(response).await;
+    assert_eq!(status, StatusCode::OK, "{path}: {shown}");
+    shown
+}
+
+/// Sends a form as a local administrator; returns the status, where it leads, and the page.
+pub(crate) async fn form(world: &World, path: &str, body: &str) -> (StatusCode, Option<String>, String) {
+    let io = UnixStream::connect(world.socket("admin.sock")).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::builder().method(Method::POST).uri(path).header("host", "localhost");
+    let request = request.header("content-type", "application/x-www-form-urlencoded");
+    let body = Full::new(Bytes::from(body.to_owned()));
+    let sent = sender.send_request(request.body(body).unwrap());
+    let response = tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap();
+    let location = response.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
+    (response.status(), location, text(response).await)
 }
 
 /// What a page loads.

@@ -85,10 +85,11 @@ pub(crate) fn seed(
     again.map_or_else(|| app.accounts.new_totp(account, &purpose), Ok)
 }
 
-/// Sets a password, in place of an earlier one.
+/// Sets a password, in place of an earlier one; whoever is signed in elsewhere is put out.
 pub(crate) async fn password(
     app: &App,
     person: &SignedIn,
+    session: &WebSession,
     password: Zeroizing<String>,
     repeated: &Zeroizing<String>,
 ) -> Result<(), Refusal> {
@@ -101,6 +102,7 @@ pub(crate) async fn password(
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     tx.password_set(person.id, &hash, now).await?;
+    tx.sessions_end_but(person.id, session.id).await?;
     commit(app, tx, person, Action::CredentialAdd, json!({ "what": "password" }), now).await
 }
 
@@ -118,6 +120,7 @@ pub(crate) async fn totp(
     let kept = app.accounts.keep_totp(&proved, person.id, now)?;
     let mut tx = app.store.write().await?;
     tx.totp_set(&kept).await?;
+    tx.sessions_end_but(person.id, session.id).await?;
     let codes = fresh_codes(&mut tx, person, now).await?;
     commit(app, tx, person, Action::CredentialAdd, json!({ "what": "codes and recovery codes" }), now).await?;
     Ok(codes)

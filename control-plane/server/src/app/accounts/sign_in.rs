@@ -128,7 +128,7 @@ pub(super) async fn commit(
     Ok(opened.begun)
 }
 
-/// Counts a passkey that failed against its source; past the limit it is logged and no longer written down.
+/// Counts a passkey that failed against its source; past the limit it is logged, and the audit stays as it is.
 async fn passkey_failed(app: &App, visitor: &Visitor) -> Result<(), Refusal> {
     let begun = app.store.attempt_begin(&[&visitor.subject()], app.clock.now()).await?;
     match begun {

@@ -129,7 +129,7 @@ mod tests {
         let site = site(Some("https://door.shop.example:8443"), None).unwrap();
         assert_eq!(site.link("/join/abc"), "https://door.shop.example:8443/join/abc");
         for wrong in ["http://door.shop.example", "https://door.shop.example/x", "https://a@door.example", "door"] {
-            assert!(super::configured(wrong).is_err(), "{wrong}");
+            assert!(configured(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -30,10 +30,13 @@ const MODULE: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 static ASSETS: &[Asset] = assets! {
+    "copy.js": MODULE,
+    "device.js": MODULE,
     "doorward.css": CSS,
     "icon.svg": SVG,
     "live.js": MODULE,
     "passkey.js": MODULE,
+    "qr.js": MODULE,
     "time.js": MODULE,
 };
 

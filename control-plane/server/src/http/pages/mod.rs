@@ -12,27 +12,41 @@ mod filters;
 mod forms;
 mod frame;
 mod page;
+mod portal;
+mod receipt;
+mod routes;
 mod words;
 
 use axum::Router;
 use axum::middleware;
-use axum::response::Redirect;
-use axum::routing::get;
 
-pub(crate) use self::account::ceremonies;
 pub(crate) use self::page::{Notice, Page, Shown, show};
+use self::routes::Routes;
 use crate::app::{App, Refusal};
 
 /// The pages with their assets, for the admin socket and for HTTPS; whatever no other route takes ends here too.
-pub(crate) fn routes(app: &App) -> Router<App> {
-    Router::new()
-        .route("/", get(|| async { Redirect::to("/admin") }))
-        .merge(console::routes())
-        .merge(account::routes())
+pub(crate) fn router(app: &App) -> Router<App> {
+    routes()
+        .router()
         .fallback(no_page)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), frame::frame))
         .merge(assets::routes())
+}
+
+/// Every page, as method and path, for the review of who may what.
+#[must_use]
+pub fn page_routes() -> Vec<(&'static str, &'static str)> {
+    routes().merge(account::ceremonies()).listed()
+}
+
+fn routes() -> Routes {
+    portal::routes().merge(console::routes()).merge(account::routes())
+}
+
+/// What pages' modules and `doorward login` ask for; it stands outside of the frame, because it answers in JSON.
+pub(crate) fn ceremonies() -> Router<App> {
+    account::ceremonies().router()
 }
 
 async fn no_page() -> Refusal {

@@ -159,7 +159,7 @@ async fn with_password(app: &App, visitor: &Visitor, kind: InvitationKind, secre
             keep(&joined.begun, &mut response)?;
             Ok(response)
         }
-        // A link that no longer counts, or a defect, has a page of its own; the rest is said on the form.
+        // A link that does not count, or a defect, has a page of its own; the rest is said on the form.
         Err(refusal) if mistake(&refusal).is_some() => {
             with_status(page(app, kind, secret, Some((&filled, &refusal))).await, &refusal)
         }

@@ -8,9 +8,7 @@ mod sign_in;
 mod step_up;
 
 use askama::Template;
-use axum::Router;
 use axum::response::Response;
-use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fast_qr::convert::Builder as _;
@@ -19,51 +17,58 @@ use fast_qr::qr::QRBuilder;
 use serde::Serialize;
 
 use super::frame::is_local;
+use super::routes::Routes;
 use super::{Page, Shown, show};
 use crate::app::accounts::NewTotp;
 use crate::app::{App, Caller, Refusal};
 
 /// Pages, inside the frame.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/setup/{secret}", get(join::setup_page).post(join::setup))
-        .route("/join/{secret}", get(join::join_page).post(join::join))
-        .route("/sign-in", get(sign_in::page).post(sign_in::password))
-        .route("/sign-in/provider", get(provider::begin))
-        .route("/sign-in/provider/callback", get(provider::arrive))
-        .route("/sign-in/provider/passkey", get(provider::passkey_page))
-        .route("/join/{secret}/provider", post(provider::begin_join))
-        .route("/login", get(login::page).post(login::approve))
-        .route("/login/device", get(login::device_page).post(login::device_approve))
-        .route("/sign-out", post(sign_in::sign_out))
-        .route("/step-up", get(step_up::page).post(step_up::code))
-        .route("/security", get(security::page))
-        .route("/security/passkeys/remove", post(security::passkey_remove))
-        .route("/security/password", post(security::password))
-        .route("/security/totp", post(security::totp))
-        .route("/security/recovery-codes", post(security::recovery_codes))
-        .route("/security/sessions/end", post(security::session_end))
-        .route("/security/sessions/end-all", post(security::session_end_all))
+pub(crate) fn routes() -> Routes {
+    Routes::default()
+        .get("/setup/{secret}", join::setup_page)
+        .post("/setup/{secret}", join::setup)
+        .get("/join/{secret}", join::join_page)
+        .post("/join/{secret}", join::join)
+        .post("/join/{secret}/provider", provider::begin_join)
+        .get("/sign-in", sign_in::page)
+        .post("/sign-in", sign_in::password)
+        .get("/sign-in/provider", provider::begin)
+        .get("/sign-in/provider/callback", provider::arrive)
+        .get("/sign-in/provider/passkey", provider::passkey_page)
+        .post("/sign-out", sign_in::sign_out)
+        .get("/login", login::page)
+        .post("/login", login::approve)
+        .get("/login/device", login::device_page)
+        .post("/login/device", login::device_approve)
+        .get("/step-up", step_up::page)
+        .post("/step-up", step_up::code)
+        .get("/security", security::page)
+        .post("/security/passkeys/remove", security::passkey_remove)
+        .post("/security/password", security::password)
+        .post("/security/totp", security::totp)
+        .post("/security/recovery-codes", security::recovery_codes)
+        .post("/security/sessions/end", security::session_end)
+        .post("/security/sessions/end-all", security::session_end_all)
 }
 
 /// What the pages' module and `doorward login` ask for; it answers in JSON, refusals too.
-pub(crate) fn ceremonies() -> Router<App> {
-    Router::new()
-        .route("/setup/{secret}/passkey/start", post(join::setup_passkey_start))
-        .route("/setup/{secret}/passkey/finish", post(join::setup_passkey_finish))
-        .route("/join/{secret}/passkey/start", post(join::join_passkey_start))
-        .route("/join/{secret}/passkey/finish", post(join::join_passkey_finish))
-        .route("/sign-in/passkey/start", post(sign_in::passkey_start))
-        .route("/sign-in/passkey/finish", post(sign_in::passkey_finish))
-        .route("/sign-in/provider/passkey/start", post(provider::passkey_start))
-        .route("/sign-in/provider/passkey/finish", post(provider::passkey_finish))
-        .route("/login/redeem", post(login::redeem))
-        .route("/login/wait", post(login::device))
-        .route("/login/poll", post(login::poll))
-        .route("/step-up/passkey/start", post(step_up::passkey_start))
-        .route("/step-up/passkey/finish", post(step_up::passkey_finish))
-        .route("/security/passkeys/start", post(security::passkey_start))
-        .route("/security/passkeys/finish", post(security::passkey_finish))
+pub(crate) fn ceremonies() -> Routes {
+    Routes::default()
+        .post("/setup/{secret}/passkey/start", join::setup_passkey_start)
+        .post("/setup/{secret}/passkey/finish", join::setup_passkey_finish)
+        .post("/join/{secret}/passkey/start", join::join_passkey_start)
+        .post("/join/{secret}/passkey/finish", join::join_passkey_finish)
+        .post("/sign-in/passkey/start", sign_in::passkey_start)
+        .post("/sign-in/passkey/finish", sign_in::passkey_finish)
+        .post("/sign-in/provider/passkey/start", provider::passkey_start)
+        .post("/sign-in/provider/passkey/finish", provider::passkey_finish)
+        .post("/login/redeem", login::redeem)
+        .post("/login/wait", login::device)
+        .post("/login/poll", login::poll)
+        .post("/step-up/passkey/start", step_up::passkey_start)
+        .post("/step-up/passkey/finish", step_up::passkey_finish)
+        .post("/security/passkeys/start", security::passkey_start)
+        .post("/security/passkeys/finish", security::passkey_finish)
 }
 
 /// Where the browser goes after a ceremony.

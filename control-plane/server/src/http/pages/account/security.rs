@@ -84,7 +84,8 @@ pub(super) async fn password(
     session: Session,
     PageForm(form): PageForm<PasswordForm>,
 ) -> Shown {
-    let done = security::password(&app, &session.person, form.password.into(), &form.repeated.into()).await;
+    let done =
+        security::password(&app, &session.person, &session.session, form.password.into(), &form.repeated.into()).await;
     answer(&app, &session, None, done).await
 }
 

@@ -6,9 +6,9 @@ use doorward_model::DeviceId;
 use doorward_store::DeviceRow;
 
 use super::super::forms::{ReasonForm, reason};
+use super::super::receipt::show_receipt;
 use super::super::{Page, Shown, filters, show};
 use super::list::{Ask, List};
-use super::receipt;
 use crate::app::{App, Caller, browse, devices};
 use crate::http::{ApiPath, ApiQuery, PageForm};
 
@@ -36,5 +36,5 @@ pub(crate) async fn revoke(
 ) -> Shown {
     let outcome = devices::revoke(&app, &caller.0, id, reason(form.reason)).await?;
     let title = outcome.ended.devices.first().map(|device| format!("{} of {} is revoked", device.name, device.email));
-    receipt::show_receipt(&caller, "/admin/devices", title.unwrap_or_else(|| "Revoked".to_owned()), outcome)
+    show_receipt(&caller, "/admin/devices", title.unwrap_or_else(|| "Revoked".to_owned()), outcome)
 }

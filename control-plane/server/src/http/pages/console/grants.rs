@@ -8,10 +8,10 @@ use doorward_store::GrantRow;
 use serde::Deserialize;
 
 use super::super::forms::{ReasonForm, needed, optional, reason, span_or_end};
+use super::super::receipt::show_receipt;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::{Ask, List};
 use super::people::to_person;
-use super::receipt;
 use crate::api::{GrantNew, Resource};
 use crate::app::{App, Caller, browse, grants, resources};
 use crate::http::{ApiPath, ApiQuery, PageForm};
@@ -77,5 +77,5 @@ pub(crate) async fn revoke(
 ) -> Shown {
     let outcome = grants::revoke(&app, &caller.0, id, reason(form.reason)).await?;
     let title = outcome.ended.grants.first().map(|grant| format!("{} lost {}", grant.who(), grant.resource));
-    receipt::show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
+    show_receipt(&caller, "/admin/grants", title.unwrap_or_else(|| "Access ended".to_owned()), outcome)
 }

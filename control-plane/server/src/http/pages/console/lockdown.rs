@@ -6,8 +6,8 @@ use axum::response::{IntoResponse as _, Redirect};
 use serde::Deserialize;
 
 use super::super::forms::reason;
+use super::super::receipt::show_receipt;
 use super::super::{Page, Shown, filters, show};
-use super::receipt;
 use crate::api::{LockdownSet, LockdownStatus};
 use crate::app::{App, Caller, lockdown};
 use crate::http::PageForm;
@@ -46,7 +46,7 @@ pub(crate) async fn set(State(app): State<App>, caller: Caller, PageForm(form): 
     let on = form.turn == Turn::On;
     let done = lockdown::set(&app, &caller.0, LockdownSet { on, except: None, reason: reason(form.reason) }).await?;
     if on {
-        return receipt::show_receipt(&caller, "/admin/lockdown", "Lockdown is on".to_owned(), done.outcome);
+        return show_receipt(&caller, "/admin/lockdown", "Lockdown is on".to_owned(), done.outcome);
     }
     Ok(Redirect::to("/admin/lockdown").into_response())
 }

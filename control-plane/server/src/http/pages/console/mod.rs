@@ -8,34 +8,34 @@ mod list;
 mod lockdown;
 mod overview;
 mod people;
-mod receipt;
 mod resources;
 mod timeline;
 
-use axum::Router;
-use axum::routing::{get, post};
-
-use crate::app::App;
+use super::routes::Routes;
 
 /// The console's pages.
-pub(crate) fn routes() -> Router<App> {
-    Router::new()
-        .route("/admin", get(overview::show_overview))
-        .route("/admin/people", get(people::list).post(people::add))
-        .route("/admin/people/{email}", get(people::show_person))
-        .route("/admin/people/{email}/offboard", post(people::offboard))
-        .route("/admin/people/{email}/suspend", post(people::suspend))
-        .route("/admin/people/{email}/restore", post(people::restore))
-        .route("/admin/grants", get(grants::list).post(grants::add))
-        .route("/admin/grants/{id}/revoke", post(grants::revoke))
-        .route("/admin/timeline", get(timeline::show_timeline))
-        .route("/admin/resources", get(resources::list).post(resources::add))
-        .route("/admin/resources/{name}/remove", post(resources::remove))
-        .route("/admin/devices", get(devices::list))
-        .route("/admin/devices/{id}/revoke", post(devices::revoke))
-        .route("/admin/gateways", get(gateways::list))
-        .route("/admin/gateways/tokens", post(gateways::add_token))
-        .route("/admin/gateways/{name}/remove", post(gateways::remove))
-        .route("/admin/audit", get(audit::list))
-        .route("/admin/lockdown", get(lockdown::show_lockdown).post(lockdown::set))
+pub(crate) fn routes() -> Routes {
+    Routes::default()
+        .get("/admin", overview::show_overview)
+        .get("/admin/people", people::list)
+        .post("/admin/people", people::add)
+        .get("/admin/people/{email}", people::show_person)
+        .post("/admin/people/{email}/offboard", people::offboard)
+        .post("/admin/people/{email}/suspend", people::suspend)
+        .post("/admin/people/{email}/restore", people::restore)
+        .get("/admin/grants", grants::list)
+        .post("/admin/grants", grants::add)
+        .post("/admin/grants/{id}/revoke", grants::revoke)
+        .get("/admin/timeline", timeline::show_timeline)
+        .get("/admin/resources", resources::list)
+        .post("/admin/resources", resources::add)
+        .post("/admin/resources/{name}/remove", resources::remove)
+        .get("/admin/devices", devices::list)
+        .post("/admin/devices/{id}/revoke", devices::revoke)
+        .get("/admin/gateways", gateways::list)
+        .post("/admin/gateways/tokens", gateways::add_token)
+        .post("/admin/gateways/{name}/remove", gateways::remove)
+        .get("/admin/audit", audit::list)
+        .get("/admin/lockdown", lockdown::show_lockdown)
+        .post("/admin/lockdown", lockdown::set)
 }

@@ -9,10 +9,10 @@ use doorward_store::PersonRow;
 use serde::Deserialize;
 
 use super::super::forms::{ReasonForm, needed, optional, reason};
+use super::super::receipt::show_receipt;
 use super::super::words::Worded as _;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::{Ask, List};
-use super::receipt;
 use crate::api::{DeviceState, GrantState, Person, PersonKind, PersonNew, PersonOffboard, Resource};
 use crate::app::{App, Caller, browse, people, resources};
 use crate::http::{ApiPath, ApiQuery, PageForm};
@@ -112,7 +112,7 @@ pub(crate) async fn offboard(
 ) -> Shown {
     let offboard = PersonOffboard { reason: reason(form.reason), hand_over_to: None };
     let outcome = people::offboard(&app, &caller.0, &email, offboard).await?;
-    receipt::show_receipt(&caller, "/admin/people", format!("{email} is out"), outcome)
+    show_receipt(&caller, "/admin/people", format!("{email} is out"), outcome)
 }
 
 /// Suspends a person and shows the receipt.
@@ -123,7 +123,7 @@ pub(crate) async fn suspend(
     PageForm(form): PageForm<ReasonForm>,
 ) -> Shown {
     let outcome = people::suspend(&app, &caller.0, &email, reason(form.reason)).await?;
-    receipt::show_receipt(&caller, "/admin/people", format!("{email} is suspended"), outcome)
+    show_receipt(&caller, "/admin/people", format!("{email} is suspended"), outcome)
 }
 
 /// Takes a person back.

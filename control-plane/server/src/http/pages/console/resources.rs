@@ -9,9 +9,9 @@ use doorward_model::{ResourceId, ResourceName};
 use serde::Deserialize;
 
 use super::super::forms::{needed, several};
+use super::super::receipt::show_receipt;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::Ask;
-use super::receipt;
 use crate::api::{Resource, ResourceNew};
 use crate::app::{App, Caller, browse, resources};
 use crate::http::{ApiPath, ApiQuery, PageForm};
@@ -61,5 +61,5 @@ pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): 
 /// Removes a resource with its grants and shows the receipt.
 pub(crate) async fn remove(State(app): State<App>, caller: Caller, ApiPath(name): ApiPath<ResourceName>) -> Shown {
     let outcome = resources::remove(&app, &caller.0, &name).await?;
-    receipt::show_receipt(&caller, "/admin/resources", format!("{name} is removed"), outcome)
+    show_receipt(&caller, "/admin/resources", format!("{name} is removed"), outcome)
 }

@@ -3,12 +3,12 @@
 
 use askama::Template;
 
-use super::super::{Page, Shown, filters, show};
+use super::{Page, Shown, filters, show};
 use crate::api::EndOutcome;
 use crate::app::Caller;
 
 #[derive(Template)]
-#[template(path = "console/receipt.html")]
+#[template(path = "receipt.html")]
 struct ReceiptPage {
     page: Page,
     title: String,
