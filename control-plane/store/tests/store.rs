@@ -308,7 +308,7 @@ async fn a_reader_sees_one_state_while_others_write(database: TestDatabase) {
     let mut reader = world.store.read().await.unwrap();
     let revision = reader.revision().await.unwrap();
     let mut tx = world.store.write().await.unwrap();
-    let locked = LockdownState::set(Lockdown::On, Some("a breach".parse().unwrap()), "local:0".to_owned(), t(5));
+    let locked = LockdownState::set(Lockdown::On, None, Some("a breach".parse().unwrap()), "local:0".to_owned(), t(5));
     tx.lockdown_set(&locked).await.unwrap();
     tx.device_revoke(world.laptop.id, EndReason::DeviceRevoked, t(5)).await.unwrap();
     tx.commit(entry(5), Outbox::Everything).await.unwrap();
