@@ -442,7 +442,7 @@ mod tests {
     }
 
     fn person(role: Role, fresh: bool) -> Actor {
-        let id = doorward_model::PrincipalId::new(uuid::Uuid::from_u128(7));
+        let id = PrincipalId::new(uuid::Uuid::from_u128(7));
         Actor::Person(SignedIn { id, email: "anna@shop.example".parse().unwrap(), role, fresh })
     }
 

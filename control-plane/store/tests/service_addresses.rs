@@ -37,6 +37,9 @@ async fn add(store: &Store, name: &str, network: &TunnelNetwork, at: i64) -> Res
         targets: vec!["db.shop.example".parse().unwrap()],
         allow: vec!["tcp/5432".parse().unwrap()],
         service_slot: None,
+        owner: None,
+        request_span_max: None,
+        sign_in_window: None,
         created_at: t(at),
         removed_at: None,
     };
