@@ -15,7 +15,7 @@ use crate::fixtures::{
     OWNER, OpenAt as _, PASSWORD, actions, code, entry, invitation, invited, join_with_password, named, owner,
     owner_link, secret_on,
 };
-use crate::world::{World, on_both};
+use crate::world::on_both;
 
 on_both!(
     the_first_owner_comes_in_once_and_signs_in_with_a_passkey,
