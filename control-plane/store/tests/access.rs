@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
 #[expect(dead_code, reason = "another test's world is larger")]
+#[allow(unused_imports, reason = "another test's world is larger")]
 mod common;
 
 use doorward_domain::{
