@@ -387,7 +387,8 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         | Subject::Token(_) => (false, false),
     };
     let role = person.role;
-    let answers = answers || role.answers();
+    // An auditor changes nothing, whatever is theirs.
+    let answers = role.answers() || (answers && role != Role::Auditor);
     let (allowed, needs_fresh) = match need {
         Need::Nobody | Need::Local => (false, false),
         Need::Reader => (own || role.reads(), false),

@@ -270,7 +270,7 @@ on_both!(what_cannot_be_asked_for_gets_its_sentence, |world: World| async move {
         (with("resource", json!("none")), ErrorCode::NotFound, "resource list"),
         (with("email", json!("nobody@shop.example")), ErrorCode::NotFound, "nobody"),
         (with("reason", json!(" ")), ErrorCode::Invalid, "why"),
-        (with("until", json!("2099-01-01T00:00:00Z")), ErrorCode::Invalid, "exclude"),
+        (with("until", json!("2030-01-01T00:00:00Z")), ErrorCode::Invalid, "exclude"),
         (with("for", json!("0")), ErrorCode::Invalid, "no time at all"),
         (with("renews", other["id"].clone()), ErrorCode::NotFound, "has no grant"),
         (without("for"), ErrorCode::Invalid, "needs an end"),
@@ -290,7 +290,7 @@ on_both!(an_approval_after_the_end_is_refused, |world: World| async move {
     world.furnish().await;
     let asked = world.post("/api/v1/requests", ask("support@shop.example", "1s")).await;
     let path = format!("/api/v1/requests/{}", asked["id"].as_str().unwrap());
-    eventually(async || (world.get(&path).await["state"] == "expired").then_some(())).await;
+    eventually(|| async { (world.get(&path).await["state"] == "expired").then_some(()) }).await;
     let (code, message) = refusal(&world, Method::POST, &format!("{path}/approve"), Value::Null).await;
     assert!(code == ErrorCode::Refused && message.contains("expired"), "{message}");
     // It is in nobody's way.
@@ -405,10 +405,10 @@ on_both!(what_ends_soon_is_noticed_once, |world: World| async move {
     contractor(&world, "dba@agency.example", "support@shop.example", "259201s").await;
     let until = world.get("/api/v1/people/dba@agency.example").await["until"].as_str().unwrap().parse().unwrap();
     let left = || doorward_model::Timestamp::now().duration_until(until).as_secs();
-    eventually(async || (left() < 259_200).then_some(())).await;
+    eventually(|| async { (left() < 259_200).then_some(()) }).await;
     // The first look is at the start.
     let world = world.restarted().await;
-    let notices = eventually(async || {
+    let notices = eventually(|| async {
         let notices = world.get("/api/v1/notices").await;
         (notices.as_array().map(Vec::len) == Some(2)).then_some(notices)
     })
