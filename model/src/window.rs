@@ -179,7 +179,7 @@ impl fmt::Display for Span {
         let seconds = self.0.as_secs();
         let units: [(u64, char); 4] = [(24 * 3600, 'd'), (3600, 'h'), (60, 'm'), (1, 's')];
         // The last unit divides everything.
-        let (per, unit) = units.into_iter().find(|(per, _)| seconds % per == 0).unwrap_or((1, 's'));
+        let (per, unit) = units.into_iter().find(|(per, _)| seconds.is_multiple_of(*per)).unwrap_or((1, 's'));
         write!(f, "{}{unit}", seconds / per)
     }
 }

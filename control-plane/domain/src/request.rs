@@ -211,7 +211,11 @@ impl Request {
     pub fn state(&self, now: Timestamp) -> RequestState {
         match self.recorded {
             RequestState::Open if self.expires_at <= now => RequestState::Expired,
-            state => state,
+            RequestState::Open
+            | RequestState::Approved
+            | RequestState::Denied
+            | RequestState::Withdrawn
+            | RequestState::Expired => self.recorded,
         }
     }
 

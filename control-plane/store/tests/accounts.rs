@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
-#[expect(dead_code, unused_macros, unused_imports, reason = "another test's world is larger")]
+#[expect(dead_code, unused_imports, reason = "another test's world is larger")]
 mod common;
 
 use common::{World, entry, on_both, t};

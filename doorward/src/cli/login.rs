@@ -72,7 +72,7 @@ async fn with_browser(server: &str, client: &Client) -> Result<LoginMade, CliErr
     let url = format!(
         "{}/login?port={port}&state={state}&challenge={challenge}&name={}",
         server.trim_end_matches('/'),
-        segment(&machine())
+        segment(machine())
     );
     output::note(&format!("open this in a browser on this machine, if it does not open by itself: {url}"));
     open_browser(&url);

@@ -82,7 +82,7 @@ impl AsyncRead for Endless<'_> {
 }
 
 /// Reads requests of the UAPI socket until the client hangs up: `get=1` and `set=1` as the first line, and nothing else,
-/// are understood. Then the client goes on for ever, and is heard as long as [`uapi::REQUEST_BYTES_MAX`] lets it.
+/// are understood. Then the client goes on for ever, and is heard as long as `uapi::REQUEST_BYTES_MAX` lets it.
 pub fn uapi(bytes: &[u8]) {
     let requests = uapi::requests(bytes).now_or_never().unwrap_or_default();
     // Each takes a line that says something and an empty one.

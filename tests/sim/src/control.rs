@@ -65,7 +65,7 @@ const RESOLVED: [&str; 8] = [
     "100.80.255.252 224.0.0.5",
 ];
 
-/// A name of [`NAMES`], and addresses of [`RESOLVED`].
+/// A name of `NAMES`, and addresses of `RESOLVED`.
 #[must_use]
 pub fn resolved(name: i32, which: i32) -> Option<Command> {
     let pick = |number: i32, from: &[&'static str]| {

@@ -199,11 +199,13 @@ impl Provider {
         // The audience is ours alone: another one beside it could have been given the token first.
         let verifier =
             client.id_token_verifier().set_allowed_algs(ALGORITHMS).set_other_audience_verifier_fn(|_| false);
-        let claims: &CoreIdTokenClaims = token.claims(&verifier, nonce).map_err(|error| match error {
-            ClaimsVerificationError::SignatureVerification(
-                openidconnect::SignatureVerificationError::NoMatchingKey,
-            ) => Checked::UnknownKey,
-            other => Checked::Error(ProviderError::Untrusted(Box::new(other))),
+        let claims: &CoreIdTokenClaims = token.claims(&verifier, nonce).map_err(|error| {
+            let unknown = openidconnect::SignatureVerificationError::NoMatchingKey;
+            if error == ClaimsVerificationError::SignatureVerification(unknown) {
+                Checked::UnknownKey
+            } else {
+                Checked::Error(ProviderError::Untrusted(Box::new(error)))
+            }
         })?;
         if let Some(expected) = claims.access_token_hash() {
             let untrusted =

@@ -11,6 +11,9 @@ use crate::world::{Settings, World, on_both};
 
 const ANNA: &str = "anna@shop.example";
 
+/// Changes what the provider claims.
+type Spoil = fn(&mut Value);
+
 async fn with(idp: &Idp, database: TestDatabase) -> World {
     World::with(database, Settings { url: Some(ORIGIN), issuer: Some(idp.issuer()), ..Settings::default() }).await
 }
@@ -119,7 +122,7 @@ on_both!(
         joined(&world, &idp, ANNA, "42").await;
         let other = Idp::start().await;
         let mut browser = Browser::new(&world);
-        let spoiled: [(&str, fn(&mut Value)); 7] = [
+        let spoiled: [(&str, Spoil); 7] = [
             ("another issuer", |claims| claims["iss"] = json!("https://evil.example")),
             ("another audience", |claims| claims["aud"] = json!("somebody-else")),
             ("one more audience", |claims| claims["aud"] = json!(["doorward", "somebody-else"])),

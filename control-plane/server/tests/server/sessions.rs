@@ -304,7 +304,7 @@ on_both!(
         assert_eq!(other.post("/login/poll", poll.clone()).await.json(), json!({ "login": null }));
         let guess = browser.form("/login/device", &[("code", "BBBB-BBBB")]).await;
         assert!(
-            guess.status == StatusCode::BAD_REQUEST && guess.text.contains("no command line shows"),
+            guess.status == StatusCode::BAD_REQUEST && guess.text.contains("No command line shows"),
             "{}",
             guess.text
         );

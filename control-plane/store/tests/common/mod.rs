@@ -144,6 +144,7 @@ fn person(email: &str, sponsor: Option<&Principal>) -> Principal {
 }
 
 /// Runs a statement past the store, on whichever engine it is.
+#[allow(unused_macros, reason = "not every test that has this module needs it")]
 macro_rules! raw {
     ($database:expr, $sql:expr $(, $arg:expr)*) => {
         if $database.url().starts_with("sqlite:") {

@@ -129,7 +129,13 @@ pub(crate) async fn approve_typed(
         Refusal::Invalid(_) => Refusal::Invalid(
             "no command line shows this code: check it, or run `doorward login --device` again".to_owned(),
         ),
-        other => other,
+        Refusal::NotFound(_)
+        | Refusal::Conflict(_)
+        | Refusal::Refused(_)
+        | Refusal::FreshFactorNeeded(_)
+        | Refusal::Unauthenticated(_)
+        | Refusal::Unavailable(_)
+        | Refusal::Internal(_) => refusal,
     })?;
     let approval = Approval { person: person.id, name: waiting.name, challenge: None, factor_at: session.factor_at };
     keep(app, APPROVED, &approved_hash(&waiting.hash), Some(person.id), &approval, CODE_MAX).await?;

@@ -80,7 +80,7 @@ pub(super) async fn begin_registration(
     if has.len() >= PASSKEYS_MAX {
         return Err(Refusal::Invalid(format!("{PASSKEYS_MAX} passkeys are enough: remove one first")));
     }
-    let exclude: Vec<CredentialID> = has.iter().map(|passkey| passkey.credential_id.clone().into()).collect();
+    let exclude: Vec<CredentialID> = has.iter().map(|passkey| passkey.credential_id.clone()).collect();
     let begun =
         party.webauthn.start_passkey_registration(who.id.uuid(), who.email.as_str(), who.name.as_str(), Some(exclude));
     let (options, state) = begun.map_err(|error| unusable(&error))?;
