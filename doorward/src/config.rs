@@ -266,8 +266,10 @@ impl Config {
     pub(crate) fn gateway(&self) -> Result<GatewayConfig, doorward_gateway::GatewayError> {
         let section = self.gateway.clone();
         let config = GatewayConfig::new(section, self.network, self.authority_ttl, self.data_dir.clone())?;
-        // A control plane on this machine that listens on all addresses listens on the tunnel's too.
+        // A control plane on this machine that listens on all addresses listens on the tunnel's too. Where nobody has to sign
+        // in, nobody needs it there.
         let is_here = self.gateway.control_plane.is_none() && self.server.listen.ip().is_unspecified();
+        let is_here = is_here && !self.sign_in_window.is_zero();
         let portal = is_here.then(|| self.server.listen.port());
         Ok(config.with_zone(self.zone.clone()).with_portal(portal))
     }
