@@ -10,6 +10,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${TMPDIR:-/tmp}/doorward-sanitize}
 export CARGO_INCREMENTAL=0
 export RUSTFLAGS="-Zsanitizer=address -Coverflow-checks=on -Cdebug-assertions=on -Cdebuginfo=line-tables-only"
 cd "$root"
-# With a target named, build scripts and macros are left without the sanitizer.
-cargo +nightly test --release --locked --target "$host" \
-    -p doorward-gateway-core -p doorward-sim -p doorward-fuzz-targets --lib --tests "$@"
+# With a target named, build scripts and macros are left without the sanitizer. What needs few crates comes first.
+sanitized() { cargo +nightly test --release --locked --target "$host" "$@"; }
+sanitized -p doorward-gateway-core -p doorward-sim --lib --tests
+sanitized -p doorward-fuzz-targets --tests
