@@ -1,11 +1,6 @@
 //! Accounts: links, credentials, sessions and attempts, on both engines.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
-
-#[expect(dead_code, unused_imports, reason = "another test's world is larger")]
-mod common;
-
-use common::{World, entry, on_both, t};
+use crate::common::{World, entry, on_both, t};
 use doorward_domain::{
     Credentials, Invitation, InvitationKind, InvitationRefusal, LoginToken, Principal, Role, SignInMethod,
     StoredPasskey, StoredTotp, TokenHash, WebSession, check_invitation, offboard, signed_in, suspend,

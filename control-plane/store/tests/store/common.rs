@@ -148,10 +148,10 @@ fn person(email: &str, sponsor: Option<&Principal>) -> Principal {
 macro_rules! raw {
     ($database:expr, $sql:expr $(, $arg:expr)*) => {
         if $database.url().starts_with("sqlite:") {
-            let mut connection = common::sqlite($database).await;
+            let mut connection = crate::common::sqlite($database).await;
             sqlx::query($sql)$(.bind($arg))*.execute(&mut connection).await.unwrap();
         } else {
-            let mut connection = common::postgres($database).await;
+            let mut connection = crate::common::postgres($database).await;
             sqlx::query($sql)$(.bind($arg))*.execute(&mut connection).await.unwrap();
         }
     };

@@ -1,11 +1,5 @@
 //! Groups, requests, hours and notices on both engines.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
-
-#[expect(dead_code, reason = "another test's world is larger")]
-#[allow(unused_imports, reason = "another test's world is larger")]
-mod common;
-
 use doorward_domain::{
     Asked, Decided, Derived, EndNotice, EndingKind, Grant, Grantee, Group, LeaseTerms, NewGrant, NewRequest, Receiver,
     Request, RequestState, WeeklyHours, derive_lease, offboard,
@@ -16,7 +10,7 @@ use doorward_store::{Outbox, StoreError};
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use common::{World, entry, on_both, t};
+use crate::common::{World, entry, on_both, t};
 
 on_both! {
     a_groups_grant_is_in_the_leases_of_its_members_alone,

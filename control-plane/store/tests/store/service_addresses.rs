@@ -1,14 +1,9 @@
 //! Every resource has a service address of its own, for its life and a while longer, on both engines.
 
-#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
-
-#[expect(dead_code, reason = "another test's world is larger")]
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use common::{World, entry, on_both, raw, t};
+use crate::common::{World, entry, on_both, raw, t};
 use doorward_domain::{Derived, LeaseTerms, Resource, derive_lease};
 use doorward_model::{ResourceId, TunnelNetwork};
 use doorward_store::test_support::TestDatabase;
@@ -64,9 +59,9 @@ async fn first_release(database: &TestDatabase) {
     std::fs::copy(first, folder.path().join("0001_first.sql")).unwrap();
     let migrator = sqlx::migrate::Migrator::new(folder.path()).await.unwrap();
     if is_sqlite {
-        migrator.run(&mut common::sqlite(database).await).await.unwrap();
+        migrator.run(&mut crate::common::sqlite(database).await).await.unwrap();
     } else {
-        migrator.run(&mut common::postgres(database).await).await.unwrap();
+        migrator.run(&mut crate::common::postgres(database).await).await.unwrap();
     }
 }
 

@@ -1,13 +1,9 @@
 //! What the store promises, on SQLite and on a real PostgreSQL alike.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
-
-mod common;
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use common::{World, entry, key, on_both, raw, t};
+use crate::common::{World, entry, key, on_both, raw, t};
 use doorward_domain::{
     Alert, AlertKind, ApiToken, ChainHead, Derived, EnrolmentRefusal, Introduction, LeaseTerms, LockdownState,
     PrincipalState, Receipt, TokenHash, derive_lease, offboard, restore, suspend, verify_chain,

@@ -1,0 +1,9 @@
+//! The store on SQLite and on a real PostgreSQL alike, a module a subject.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
+
+mod access;
+mod accounts;
+mod common;
+mod service_addresses;
+mod state;
