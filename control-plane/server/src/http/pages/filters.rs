@@ -1,7 +1,7 @@
 //! How templates write times and amounts.
 
 use askama::filters::Safe;
-use doorward_model::Timestamp;
+use doorward_model::{Span, Timestamp};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a segment of a path may hold as it is.
@@ -38,6 +38,35 @@ pub(crate) fn distance(at: &Timestamp, _: &dyn askama::Values) -> askama::Result
 #[askama::filter_fn]
 pub(crate) fn written(at: &Timestamp, _: &dyn askama::Values, how: &'static str) -> askama::Result<Safe<String>> {
     Ok(time(at, how))
+}
+
+/// A span as people say it, such as "8 hours".
+#[askama::filter_fn]
+pub(crate) fn spelled(span: &Span, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(in_words(*span))
+}
+
+fn in_words(span: Span) -> String {
+    let written = span.to_string();
+    let Some((amount, word)) = [("d", "day"), ("h", "hour"), ("m", "minute"), ("s", "second")]
+        .iter()
+        .find_map(|(letter, word)| Some((written.strip_suffix(letter)?, word)))
+    else {
+        return written;
+    };
+    if amount == "1" { format!("1 {word}") } else { format!("{amount} {word}s") }
+}
+
+/// Who did something, as people say it; the audit's own words name what kind of caller it was.
+#[askama::filter_fn]
+pub(crate) fn by(actor: &str, _: &dyn askama::Values) -> askama::Result<String> {
+    Ok(match actor.split_once(':') {
+        Some(("person", email)) => email.to_owned(),
+        Some(("token", name)) => format!("the program {name}"),
+        Some(("local", _)) => "an administrator on the server".to_owned(),
+        Some(_) | None if actor == "system" => "Doorward".to_owned(),
+        Some(_) | None => actor.to_owned(),
+    })
 }
 
 /// An amount of bytes in the largest unit of which there is one.
@@ -80,6 +109,13 @@ mod tests {
         ];
         for (amount, text) in cases {
             assert_eq!(in_units(amount), text, "{amount}");
+        }
+    }
+
+    #[test]
+    fn spans_are_spelled_out() {
+        for (span, words) in [("8h", "8 hours"), ("1d", "1 day"), ("90m", "90 minutes"), ("30s", "30 seconds")] {
+            assert_eq!(in_words(span.parse().unwrap()), words);
         }
     }
 
