@@ -176,13 +176,11 @@ pub(super) async fn answered_before(
     refusal: Refusal,
     back: &'static str,
 ) -> Shown {
-    if !matches!(refusal, Refusal::Conflict(_) | Refusal::Refused(_)) {
+    let Ok(request) = requests::show(app, &caller.0, id).await else { return Err(refusal) };
+    let too_late = matches!(refusal, Refusal::Refused(_)) && request.state == RequestState::Expired;
+    if !too_late && !matches!(refusal, Refusal::Conflict(_)) {
         return Err(refusal);
     }
-    let request = match requests::show(app, &caller.0, id).await {
-        Ok(request) if request.state != RequestState::Open => request,
-        Ok(_) | Err(_) => return Err(refusal),
-    };
     let page = Page::new(Some(caller), back).narrow();
     let mut response = show(&AnsweredPage { page, request, back })?;
     *response.status_mut() = StatusCode::CONFLICT;
