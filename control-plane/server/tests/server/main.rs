@@ -37,6 +37,8 @@ mod portal;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]
+mod scale;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod world;

@@ -307,7 +307,7 @@ fn verdict(path: &str, reply: &Reply) -> &'static str {
     let code = reply.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
     // What signs out leads to the sign-in too, and takes the cookie with it.
     let led_to_sign_in = location.starts_with("/sign-in") && !reply.headers.contains_key(SET_COOKIE);
-    let is_anothers = ["/devices/", "/requests/", "/approvals/"].iter().any(|it| path.starts_with(it));
+    let is_anothers = ["/devices/{id}", "/requests/{id}", "/approvals/{id}"].iter().any(|it| path.starts_with(it));
     if location.starts_with("/step-up") || code == "fresh_factor_needed" {
         "fresh"
     } else if led_to_sign_in || reply.status == StatusCode::UNAUTHORIZED {
