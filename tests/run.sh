@@ -55,6 +55,7 @@ packages() {
     need ping iputils-ping "the scenarios"
     need sysctl procps "the scenarios"
     need shellcheck shellcheck "checks our scripts"
+    need node nodejs "runs the tests of the pages' modules"
     need valgrind valgrind "counts the instructions that a packet costs"
     need_postgresql "the store's tests run on the real one"
     install_missing
@@ -108,6 +109,7 @@ step "packages" packages || exit 1
 step "cargo's tools" cargo_tools || exit 1
 step "formatting (cargo fmt --check)" cargo fmt --all --check
 step "scripts (shellcheck)" scripts
+step "the pages' modules (node --test)" node --test control-plane/server/assets/tests/*.test.mjs
 step "licences, sources and bans (cargo deny)" cargo deny --workspace check bans licenses sources
 step "build (release)" cargo build --release --workspace --all-targets || { echo "0 passed, 1 failed"; exit 1; }
 step "other people's clients (cargo install)" foreign_clients

@@ -9,6 +9,8 @@ mod addresses;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod authenticator;
 #[cfg(test)]
 mod browser;
@@ -25,11 +27,17 @@ mod gateway;
 #[cfg(test)]
 mod idp;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod portal;
+#[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A server of one's own for a test, and a client for it.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, UnixStream};
 
 /// Waits in tests end here: far more than anything takes, so that only a defect runs into it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -141,13 +142,20 @@ impl World {
     }
 
     pub(crate) async fn tls(&self) -> impl Io + 'static {
+        self.tls_from(Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same from an address of this machine's own, where many strangers are to come from many places.
+    pub(crate) async fn tls_from(&self, source: Ipv4Addr) -> impl Io + 'static {
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Pinned(self.ready.certificate_sha256.clone())))
             .with_no_client_auth();
-        let tcp = TcpStream::connect(self.ready.https).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let tcp = socket.connect(self.ready.https).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
     }
