@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod api;
@@ -28,6 +30,8 @@ mod idp;
 mod openapi;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod pebble;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]

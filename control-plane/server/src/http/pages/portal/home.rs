@@ -9,6 +9,7 @@ use doorward_model::DeviceId;
 use super::super::words::Worded as _;
 use super::super::{Page, Shown, filters, show};
 use crate::api::{Device, Grant};
+use crate::app::accounts::{Visitor, passkeys};
 use crate::app::home::{Home, WindowState};
 use crate::app::{App, Caller, home};
 
@@ -19,6 +20,8 @@ struct HomePage {
     home: Home,
     grants: Vec<Grant>,
     devices: Vec<Device>,
+    /// They have no passkey, and could have one.
+    wants_passkey: bool,
 }
 
 impl HomePage {
@@ -28,7 +31,7 @@ impl HomePage {
 }
 
 /// Shows the start page; who is no person has none, and goes to the console.
-pub(crate) async fn show_home(State(app): State<App>, caller: Caller) -> Shown {
+pub(crate) async fn show_home(State(app): State<App>, visitor: Visitor, caller: Caller) -> Shown {
     if matches!(caller.0, Actor::LocalAdmin { .. } | Actor::ApiToken { .. }) {
         return Ok(Redirect::to("/admin").into_response());
     }
@@ -36,5 +39,6 @@ pub(crate) async fn show_home(State(app): State<App>, caller: Caller) -> Shown {
     let mut grants: Vec<Grant> = home.person.grants.iter().filter(|grant| grant.state.is_live()).cloned().collect();
     grants.sort_by(|one, other| one.resource.cmp(&other.resource).then(one.from.cmp(&other.from)));
     let devices = home.person.devices.iter().filter(|device| device.state.is_live()).cloned().collect();
-    show(&HomePage { page: Page::new(Some(&caller), "/"), home, grants, devices })
+    let wants_passkey = passkeys::is_wanted(&app, &visitor, &caller.0).await?;
+    show(&HomePage { page: Page::new(Some(&caller), "/"), home, grants, devices, wants_passkey })
 }
