@@ -25,6 +25,8 @@ mod fixtures;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod idp;
 #[cfg(test)]
 mod openapi;
