@@ -54,6 +54,7 @@ packages() {
     need tcpdump tcpdump "the witness of the scenarios"
     need ping iputils-ping "the scenarios"
     need sysctl procps "the scenarios"
+    need pebble pebble "a certificate authority for the tests of ACME"
     need shellcheck shellcheck "checks our scripts"
     need node nodejs "runs the tests of the pages' modules"
     need valgrind valgrind "counts the instructions that a packet costs"

@@ -18,7 +18,7 @@ mod run;
 use std::pin::Pin;
 
 pub use client_text::{ClientTextError, wg_quick};
-pub use config::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
+pub use config::{AcmeSection, ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 pub use error::ControlPlaneError;
 pub use http::pages::page_routes;
 
