@@ -20,7 +20,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// Waits in tests end here: far more than anything takes, so that only a defect runs into it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
