@@ -27,6 +27,10 @@ pub enum AlertKind {
     SignInLocked,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
+    /// A directory disabled or took back more people at once than it may.
+    DirectoryBrake,
+    /// A directory said something about who is active that cannot be read.
+    DirectoryUnreadable,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -46,6 +50,8 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::CertificateEnds, "certificate_ends"),
+    (AlertKind::DirectoryBrake, "directory_brake"),
+    (AlertKind::DirectoryUnreadable, "directory_unreadable"),
 ];
 
 impl AlertKind {
@@ -71,7 +77,9 @@ impl AlertKind {
             | Self::ServerClockJumped
             | Self::PasskeyCopied
             | Self::SignInLocked
-            | Self::CertificateEnds => true,
+            | Self::CertificateEnds
+            | Self::DirectoryBrake
+            | Self::DirectoryUnreadable => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use doorward_model::{DeviceId, Email, GatewayName, GrantId, GroupName, PrincipalId, RequestId, ResourceName};
+use doorward_model::{
+    DeviceId, Email, GatewayName, GrantId, GroupName, PrincipalId, RequestId, ResourceName, SourceName,
+};
 
 use crate::{Denial, Role, SignedIn};
 
@@ -23,6 +25,11 @@ pub enum Actor {
         /// The token's name.
         name: String,
     },
+    /// A directory, through SCIM; and time, where it finishes what a directory began.
+    Source {
+        /// Its name.
+        name: SourceName,
+    },
     /// A gateway, over the feed.
     Gateway {
         /// Its name.
@@ -39,6 +46,7 @@ impl fmt::Display for Actor {
             Self::LocalAdmin { uid, name: None } => write!(f, "local:{uid}"),
             Self::Person(person) => write!(f, "person:{}", person.email),
             Self::ApiToken { name } => write!(f, "token:{}", name.escape_default()),
+            Self::Source { name } => write!(f, "source:{name}"),
             Self::Gateway { name } => write!(f, "gateway:{name}"),
             Self::System => f.write_str("system"),
         }
@@ -185,6 +193,20 @@ actions! {
     LoginAdd = "login.add",
     /// Link an identity provider's account to oneself.
     IdentityLink = "identity.link",
+    /// Make a directory's token, and the directory with its first.
+    SourceTokenAdd = "source.token.add",
+    /// End a directory's tokens.
+    SourceTokenRevoke = "source.token.revoke",
+    /// Hand a person over to a directory.
+    SourceAdopt = "source.adopt",
+    /// Keep a directory's person by hand from here on.
+    SourceRelease = "source.release",
+    /// Take back what a directory did to many at once.
+    SourceUndo = "source.undo",
+    /// Let what a directory did to many at once take its course.
+    SourceConfirm = "source.confirm",
+    /// Change what a directory manages: a name, an address, a group's name.
+    SourceUpdate = "source.update",
 }
 
 /// To what it is done.
@@ -215,6 +237,8 @@ pub enum Subject {
     Gateway(GatewayName),
     /// An API token, by its name.
     Token(String),
+    /// A directory.
+    Source(SourceName),
 }
 
 impl fmt::Display for Subject {
@@ -229,6 +253,7 @@ impl fmt::Display for Subject {
             Self::Device(id) => write!(f, "device:{id}"),
             Self::Gateway(name) => write!(f, "gateway:{name}"),
             Self::Token(name) => write!(f, "token:{}", name.escape_default()),
+            Self::Source(name) => write!(f, "source:{name}"),
         }
     }
 }
@@ -305,7 +330,8 @@ const fn need(action: Action) -> Need {
         | Action::GatewayHello
         | Action::SignInFail
         | Action::SignInLock
-        | Action::CredentialRefuse => Need::Nobody,
+        | Action::CredentialRefuse
+        | Action::SourceUpdate => Need::Nobody,
         Action::Read => Need::Reader,
         Action::AuditRead => Need::AuditReader,
         Action::PersonSuspend
@@ -316,7 +342,9 @@ const fn need(action: Action) -> Need {
         | Action::DeviceRevoke
         | Action::LockdownOn
         | Action::GatewayRemove
-        | Action::TokenRevoke => Need::Admin,
+        | Action::TokenRevoke
+        | Action::SourceTokenRevoke
+        | Action::SourceConfirm => Need::Admin,
         Action::PersonAdd
         | Action::PersonRestore
         | Action::PersonSponsor
@@ -328,7 +356,11 @@ const fn need(action: Action) -> Need {
         | Action::LockdownOff
         | Action::GatewayTokenAdd
         | Action::TokenAdd
-        | Action::PersonInvite => Need::FreshAdmin,
+        | Action::PersonInvite
+        | Action::SourceTokenAdd
+        | Action::SourceAdopt
+        | Action::SourceRelease
+        | Action::SourceUndo => Need::FreshAdmin,
         Action::GrantAdd | Action::GroupJoin => Need::FreshAdminForOthers,
         Action::PersonRole => Need::FreshOwner,
         Action::RequestRead => Need::AnswererOrReader,
@@ -360,7 +392,10 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
         Decision::Denied(Denial::refused(format!("{actor} may not do {} to {subject}: {what_to_do}", action.as_str())))
     };
     let allowed = match (actor, need) {
-        (Actor::System, Need::Nobody) => !matches!(action, Action::GatewayEnrol | Action::GatewayHello),
+        (Actor::System, Need::Nobody) => {
+            !matches!(action, Action::GatewayEnrol | Action::GatewayHello | Action::SourceUpdate)
+        }
+        (Actor::Source { .. }, _) => source_may(action),
         (Actor::Gateway { name }, Need::Nobody) => {
             matches!(action, Action::GatewayEnrol | Action::GatewayHello) && *subject == Subject::Gateway(name.clone())
         }
@@ -374,6 +409,22 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
     if allowed { Decision::Allowed } else { denied("ask a local administrator") }
 }
 
+/// What a directory may do at all; that it is done to its own people and groups is looked after where it is done.
+const fn source_may(action: Action) -> bool {
+    matches!(
+        action,
+        Action::PersonAdd
+            | Action::PersonSuspend
+            | Action::PersonRestore
+            | Action::PersonOffboard
+            | Action::GroupAdd
+            | Action::GroupRemove
+            | Action::GroupJoin
+            | Action::GroupLeave
+            | Action::SourceUpdate
+    )
+}
+
 fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(&str) -> Decision) -> Decision {
     let (own, answers) = match subject {
         Subject::Person(email) => (*email == person.email, false),
@@ -384,7 +435,8 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         | Subject::Group(_)
         | Subject::Device(_)
         | Subject::Gateway(_)
-        | Subject::Token(_) => (false, false),
+        | Subject::Token(_)
+        | Subject::Source(_) => (false, false),
     };
     let role = person.role;
     // An auditor changes nothing, whatever is theirs.
@@ -440,6 +492,20 @@ mod tests {
             assert!(authorise(&Actor::System, action, &Subject::Everything).require().is_ok());
         }
         assert!(authorise(&admin, Action::PersonOffboard, &Subject::Everything).require().is_ok());
+    }
+
+    #[test]
+    fn a_directory_manages_people_and_groups_and_gives_nothing() {
+        let source = Actor::Source { name: "okta".parse().unwrap() };
+        let may = |action: &&Action| authorise(&source, **action, &Subject::Everything) == Decision::Allowed;
+        for action in Action::ALL.iter().filter(may) {
+            let word = action.as_str();
+            assert!(word.starts_with("person.") || word.starts_with("group.") || word == "source.update", "{word}");
+        }
+        for action in [Action::PersonRole, Action::GrantAdd, Action::DeviceAdd, Action::Read, Action::PersonInvite] {
+            assert!(authorise(&source, action, &Subject::Everything).require().is_err(), "{action:?}");
+        }
+        assert_eq!(source.to_string(), "source:okta");
     }
 
     fn person(role: Role, fresh: bool) -> Actor {

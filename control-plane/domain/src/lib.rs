@@ -14,6 +14,7 @@ mod authz_matrix;
 mod credential;
 mod denial;
 mod device;
+mod directory;
 mod gateway;
 mod grant;
 mod group;
@@ -41,6 +42,10 @@ pub use credential::{
 };
 pub use denial::{Denial, DenialCode};
 pub use device::{Device, DeviceState, NewDevice, Revocation};
+pub use directory::{
+    Account, Burst, DirectoryTerms, EndedBy, Mail, PEOPLE_MIN, Profile, SOURCE_TOKENS_MAX, Source, SourceGroup,
+    SourceToken, Turn, group_name, managed, may_be_adopted, may_be_edited, taken,
+};
 pub use gateway::{Gateway, Introduction, Receipt};
 pub use grant::{Grant, GrantState, GrantedResource, Grantee, NewGrant, Receiver};
 pub use group::Group;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_domain::DirectoryTerms;
 use doorward_model::{DnsName, Email, TunnelNetwork};
 use serde::Deserialize;
 
@@ -170,6 +171,8 @@ pub struct ControlPlaneConfig {
     pub authority_ttl: Duration,
     /// How long a sign-in lasts; zero: leases follow grants alone.
     pub sign_in_window: Duration,
+    /// What holds for directories.
+    pub directory: DirectoryTerms,
     /// The data folder; it exists and is writable.
     pub data_dir: PathBuf,
 }

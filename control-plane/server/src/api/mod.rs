@@ -16,6 +16,7 @@ mod outcome;
 mod person;
 mod request;
 mod resource;
+mod scim;
 mod status;
 mod token;
 
@@ -39,5 +40,6 @@ pub use person::{
 };
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
+pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
 pub use status::{Alert, Certificate, CertificateSource, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::grants::{live_devices, refuse_own_hand};
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{Holder, Names};
-use super::{App, Record, Refusal, Server, allow, allow_read, people, views};
+use super::{App, Record, Refusal, Server, allow, allow_read, directory, people, views};
 use crate::api::{EndOutcome, Ended, Group};
 
 /// Lists groups with their members and grants.
@@ -79,6 +79,7 @@ pub(crate) async fn join(app: &App, actor: &Actor, name: &GroupName, email: &Ema
     let group = find(&mut tx, name).await?;
     let person = people::find(&mut tx, email).await?;
     refuse_own_hand(&mut tx, actor, &person).await?;
+    directory::require_unmanaged(&mut tx, &group).await?;
     group.join(&person, now)?;
     if tx.group_join(group.id, person.id, now).await? {
         let devices = live_devices(&mut tx, person.id).await?;

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
 pub(crate) mod devices;
+pub(crate) mod directory;
 pub(crate) mod enrolment;
 pub(crate) mod gateways;
 pub(crate) mod grants;
@@ -34,7 +35,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use doorward_domain::{Action, Actor, AuditEntry, LeaseTerms, Reason, Subject, authorise};
+use doorward_domain::{Action, Actor, AuditEntry, DirectoryTerms, LeaseTerms, Reason, Subject, authorise};
 use doorward_model::{DnsName, Timestamp};
 use doorward_store::{Committed, Outbox, Store, WriteTx};
 use serde_json::Value;
@@ -46,7 +47,7 @@ pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;
-use crate::http::Visits;
+use crate::http::{SourceRate, Visits};
 use crate::net::{Acme, Certificates, FeedAuthority};
 
 /// The answer of a JSON route: the body, with a status where it is not 200.
@@ -79,6 +80,10 @@ pub(crate) struct Server {
     pub(crate) hub: Hub,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
+    /// What holds for every directory.
+    pub(crate) directory: DirectoryTerms,
+    /// How much each directory may ask for.
+    pub(crate) source_rate: SourceRate,
     /// The zone in which each resource has its name.
     pub(crate) zone: DnsName,
     /// Where people sign in, as the owner named it.

@@ -73,7 +73,14 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: RequestNew) -> Result<Req
     let email = match (email, actor) {
         (Some(email), _) => email,
         (None, Actor::Person(person)) => person.email.clone(),
-        (None, Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System) => {
+        (
+            None,
+            Actor::LocalAdmin { .. }
+            | Actor::ApiToken { .. }
+            | Actor::Source { .. }
+            | Actor::Gateway { .. }
+            | Actor::System,
+        ) => {
             return Err(Refusal::Invalid("say for whom the access is asked: give `--as EMAIL`".to_owned()));
         }
     };

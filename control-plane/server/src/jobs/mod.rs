@@ -17,6 +17,7 @@ use jiff::SignedDuration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Shutdown;
+use crate::app::directory::due;
 use crate::app::{App, Refusal, status};
 
 /// How often ends are looked for: the record is late by this much at most, access never.
@@ -50,6 +51,7 @@ async fn ends_loop(app: &App) {
         }
         logged("ends could not be recorded", ends::record(app).await);
         logged("the next hours could not be told", hours::tell(app).await);
+        logged("departures could not be finished", due::depart(app).await);
     }
 }
 

@@ -45,6 +45,12 @@ mod provider;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod scim;
+#[cfg(test)]
+mod scim_client;
+#[cfg(test)]
+mod scim_providers;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod world;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
-use doorward_control_plane::{ControlPlaneConfig, ControlPlaneError, Ready, ServerSection, Shutdown, run_announcing};
+use doorward_control_plane::{
+    ControlPlaneConfig, ControlPlaneError, DirectoryTerms, Ready, ServerSection, Shutdown, run_announcing,
+};
 use doorward_model::TunnelNetwork;
 use doorward_store::test_support::TestDatabase;
 use http_body_util::{BodyExt as _, Full};
@@ -41,6 +43,7 @@ pub(crate) struct Settings {
     pub(crate) url: Option<&'static str>,
     /// `[oidc] issuer`.
     pub(crate) issuer: Option<&'static str>,
+    pub(crate) directory: DirectoryTerms,
 }
 
 impl Default for Settings {
@@ -53,6 +56,7 @@ impl Default for Settings {
             routes: Routes::Targets,
             url: None,
             issuer: None,
+            directory: DirectoryTerms::default(),
         }
     }
 }
@@ -199,6 +203,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
         routes: settings.routes,
         authority_ttl: settings.ttl,
         sign_in_window: settings.sign_in_window,
+        directory: settings.directory,
         data_dir: folder.to_path_buf(),
     }
 }

@@ -6,4 +6,5 @@ mod access;
 mod accounts;
 mod common;
 mod service_addresses;
+mod sources;
 mod state;
