@@ -358,10 +358,9 @@ const fn need(action: Action) -> Need {
         | Action::TokenAdd
         | Action::PersonInvite
         | Action::SourceTokenAdd
-        | Action::SourceAdopt
-        | Action::SourceRelease
         | Action::SourceUndo => Need::FreshAdmin,
-        Action::GrantAdd | Action::GroupJoin => Need::FreshAdminForOthers,
+        // Who takes themselves out of a directory could not be put out by it any more.
+        Action::GrantAdd | Action::GroupJoin | Action::SourceAdopt | Action::SourceRelease => Need::FreshAdminForOthers,
         Action::PersonRole => Need::FreshOwner,
         Action::RequestRead => Need::AnswererOrReader,
         Action::RequestAdd | Action::RequestWithdraw => Need::OneselfOrProxy,

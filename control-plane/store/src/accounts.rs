@@ -105,13 +105,13 @@ impl ReadTx {
     }
 
     /// Accounts that the source says are not active, or whose return waits for a decision, since then; those that it
-    /// deleted in a burst included.
+    /// deleted in a burst included, and without those that it made inactive.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn accounts_in_burst(&mut self, source: SourceId, since: Timestamp) -> Result<Vec<Held>, StoreError> {
         let sql = select_account!(
-            "AND a.source_id = $1 AND a.suspended_at IS NOT NULL AND (a.suspended_at >= $2 OR a.held_at IS NOT NULL) ORDER BY a.id"
+            "AND a.source_id = $1 AND a.suspended_at <> a.created_at AND (a.suspended_at >= $2 OR a.held_at IS NOT NULL) ORDER BY a.id"
         );
         self.tx.rows(sql, args![source.uuid(), since]).await?.iter().map(held).collect()
     }

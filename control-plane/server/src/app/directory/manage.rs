@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::tokens::find;
 use super::{lost_source, people_of};
 use crate::api::ScimDecided;
-use crate::app::grants::live_devices;
+use crate::app::grants::{live_devices, refuse_own_hand};
 use crate::app::revocation::{Commitment, Concerned, follow_up};
 use crate::app::{App, Record, Refusal, allow, people};
 
@@ -63,6 +63,7 @@ pub(crate) async fn release(app: &App, actor: &Actor, email: &Email) -> Result<(
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let person = people::find(&mut tx, email).await?;
+    refuse_own_hand(&mut tx, actor, &person).await?;
     let kept = || Refusal::NotFound(format!("{email} belongs to no directory: they are kept by hand already"));
     let account = tx.account_of(person.id).await?.ok_or_else(kept)?;
     let source = tx.source(account.source).await?.ok_or_else(lost_source)?;
@@ -90,7 +91,11 @@ pub(crate) async fn undo(app: &App, actor: &Actor, name: &SourceName) -> Result<
     let (mut people, mut devices, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for (account, person) in tx.accounts_in_burst(source.id, since).await? {
         match take_back(&mut tx, &account, &person, now).await {
-            Ok(concerned) => devices.extend(concerned),
+            Ok(Some(concerned)) => devices.extend(concerned),
+            Ok(None) => {
+                left.push(format!("{} is suspended by hand", person.email));
+                continue;
+            }
             // One person whom nobody answers for, or whose own time is over, holds up nobody else.
             Err(Refusal::Refused(sentence)) => {
                 left.push(sentence);
@@ -111,15 +116,15 @@ async fn take_back(
     account: &Account,
     person: &Principal,
     now: Timestamp,
-) -> Result<Vec<DeviceId>, Refusal> {
+) -> Result<Option<Vec<DeviceId>>, Refusal> {
     people::require_sponsor(tx, person, now).await?;
     let devices = tx.devices_of(person.id).await?;
     let turn = account.turn_on(person, &devices, false, now)?;
     // It does not count as one more that the source took back.
     tx.account_update(&Account { reactivated_at: account.reactivated_at, ..turn.account }).await?;
-    let Some(effect) = turn.effect else { return Ok(Vec::new()) };
+    let Some(effect) = turn.effect else { return Ok(None) };
     tx.effect_apply(&effect, now).await?;
-    Ok(effect.devices_concerned)
+    Ok(Some(effect.devices_concerned))
 }
 
 /// Lets what a directory did to many at once take its course: the cooling period runs, and who was deleted departs.
