@@ -25,6 +25,8 @@ pub enum AlertKind {
     PasskeyCopied,
     /// An account or a source was locked after too many wrong attempts.
     SignInLocked,
+    /// The portal's certificate ends soon, and no other has come.
+    CertificateEnds,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -43,6 +45,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::ServerClockJumped, "server_clock_jumped"),
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
+    (AlertKind::CertificateEnds, "certificate_ends"),
 ];
 
 impl AlertKind {
@@ -67,7 +70,8 @@ impl AlertKind {
             | Self::GatewayLost
             | Self::ServerClockJumped
             | Self::PasskeyCopied
-            | Self::SignInLocked => true,
+            | Self::SignInLocked
+            | Self::CertificateEnds => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved
@@ -122,7 +126,7 @@ impl Alert {
     #[must_use]
     pub fn from_gateway(gateway: &GatewayName, event: GatewayEvent) -> Self {
         let GatewayEvent { at, kind, device, email, source, message, count } = event;
-        let message = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect();
+        let message = doorward_model::repeatable(&message, MESSAGE_CHARS_MAX);
         Self {
             at,
             kind: AlertKind::Gateway(kind),

@@ -47,7 +47,7 @@ use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;
 use crate::http::Visits;
-use crate::net::FeedAuthority;
+use crate::net::{Acme, Certificates, FeedAuthority};
 
 /// The answer of a JSON route: the body, with a status where it is not 200.
 pub(crate) type Answer<T, S = ()> = Result<<S as Answered<T>>::Body, Refusal>;
@@ -93,6 +93,10 @@ pub(crate) struct Server {
     pub(crate) remote_feed: bool,
     /// What accounts need: the seal, the site, the policy.
     pub(crate) accounts: Accounts,
+    /// The portal's certificate.
+    pub(crate) certificates: Arc<Certificates>,
+    /// The authority that is asked for certificates, where one is.
+    pub(crate) acme: Option<Acme>,
     /// How much strangers may ask for.
     pub(crate) visits: Visits,
     /// Work that outlives its request.

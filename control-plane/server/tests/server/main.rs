@@ -5,6 +5,8 @@ mod access;
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod api;
@@ -25,6 +27,8 @@ mod fixtures;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod idp;
 #[cfg(test)]
 mod matrix;
@@ -32,6 +36,8 @@ mod matrix;
 mod openapi;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod pebble;
 #[cfg(test)]
 mod portal;
 #[cfg(test)]

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use super::super::words::Worded as _;
 use super::super::{Page, Shown, filters, show};
 use crate::api::{Device, Grant, Request};
+use crate::app::accounts::{Visitor, passkeys};
 use crate::app::home::{Home, WindowState};
 use crate::app::{App, Caller, home, requests};
 
@@ -28,6 +29,8 @@ struct HomePage {
     /// Requests of others that wait for their answer.
     waiting: usize,
     soon: Timestamp,
+    /// They have no passkey, and could have one.
+    wants_passkey: bool,
 }
 
 impl HomePage {
@@ -45,7 +48,7 @@ impl HomePage {
 }
 
 /// Shows the start page; who is no person has none, and goes to the console.
-pub(crate) async fn show_home(State(app): State<App>, caller: Caller) -> Shown {
+pub(crate) async fn show_home(State(app): State<App>, visitor: Visitor, caller: Caller) -> Shown {
     if matches!(caller.0, Actor::LocalAdmin { .. } | Actor::ApiToken { .. }) {
         return Ok(Redirect::to("/admin").into_response());
     }
@@ -57,5 +60,6 @@ pub(crate) async fn show_home(State(app): State<App>, caller: Caller) -> Shown {
     let waiting = open.iter().filter(|request| request.may_answer).count();
     let asked = open.into_iter().filter(|request| request.email == home.person.email).collect();
     let soon = app.clock.now().checked_add(ENDS_SOON).unwrap_or(Timestamp::MAX);
-    show(&HomePage { page: Page::new(Some(&caller), "/"), home, grants, devices, asked, waiting, soon })
+    let wants_passkey = passkeys::is_wanted(&app, &visitor, &caller.0).await?;
+    show(&HomePage { page: Page::new(Some(&caller), "/"), home, grants, devices, asked, waiting, soon, wants_passkey })
 }
