@@ -14,7 +14,6 @@ use doorward_tests::traffic::{Attempt, knock_tcp, reaches_udp};
 use doorward_tests::wait::wait_until;
 use doorward_tests::witness::Witness;
 use doorward_tests::world::{CAFE_PUBLIC, PANEL, at};
-use rustix::process::{Pid, Signal, kill_process};
 
 const LONG: Duration = Duration::from_secs(15);
 

@@ -14,6 +14,7 @@ pub(crate) mod groups;
 pub(crate) mod home;
 pub(crate) mod lockdown;
 pub(crate) mod notices;
+pub(crate) mod offers;
 pub(crate) mod people;
 mod reach;
 mod refusal;
@@ -25,6 +26,7 @@ pub(crate) mod sponsors;
 pub(crate) mod status;
 pub(crate) mod tokens;
 mod views;
+mod was;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +42,7 @@ use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;

@@ -11,6 +11,8 @@ mod addresses;
 #[cfg(test)]
 mod api;
 #[cfg(test)]
+mod asking;
+#[cfg(test)]
 mod authenticator;
 #[cfg(test)]
 mod browser;
@@ -29,13 +31,19 @@ mod hostile;
 #[cfg(test)]
 mod idp;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod pebble;
 #[cfg(test)]
+mod portal;
+#[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod scale;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

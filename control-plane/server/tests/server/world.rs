@@ -1,5 +1,6 @@
 //! A server of one's own for a test, and a client for it.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// Waits in tests end here: far more than anything takes, so that only a defect runs into it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -144,6 +145,14 @@ impl World {
         tls_to(self.ready.https, &self.ready.certificate_sha256).await
     }
 
+    /// The same from an address of this machine's own, where many strangers are to come from many places.
+    pub(crate) async fn tls_from(&self, source: Ipv4Addr) -> impl Io + 'static {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let tcp = socket.connect(self.ready.https).await.unwrap();
+        greet(tcp, trusting(&self.ready.certificate_sha256)).await.unwrap()
+    }
+
     /// A staff member, a resource, a grant of one hour, and a device. Returns the device.
     pub(crate) async fn furnish(&self) -> Value {
         self.post("/api/v1/people", json!({ "email": "support@shop.example", "name": "Support", "kind": "staff" }))
@@ -248,7 +257,10 @@ pub(crate) async fn connect(
     address: std::net::SocketAddr,
     config: ClientConfig,
 ) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(address).await.unwrap();
+    greet(TcpStream::connect(address).await.unwrap(), config).await
+}
+
+async fn greet(tcp: TcpStream, config: ClientConfig) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
     tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
