@@ -25,6 +25,8 @@ pub enum AlertKind {
     PasskeyCopied,
     /// An account or a source was locked after too many wrong attempts.
     SignInLocked,
+    /// Somebody who can sign in already was given a link that replaces what they sign in with.
+    InvitedAgain,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -43,6 +45,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::ServerClockJumped, "server_clock_jumped"),
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
+    (AlertKind::InvitedAgain, "invited_again"),
 ];
 
 impl AlertKind {
@@ -67,7 +70,8 @@ impl AlertKind {
             | Self::GatewayLost
             | Self::ServerClockJumped
             | Self::PasskeyCopied
-            | Self::SignInLocked => true,
+            | Self::SignInLocked
+            | Self::InvitedAgain => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved
