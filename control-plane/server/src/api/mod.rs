@@ -39,5 +39,5 @@ pub use person::{
 };
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
-pub use status::{Alert, RecentReceipt, Status};
+pub use status::{Alert, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -3,7 +3,7 @@
 use doorward_domain::{Actor, Alert, Receipt};
 
 use super::{App, Refusal, allow_read, gateways, lockdown, notices};
-use crate::api::{self, RecentReceipt, Status};
+use crate::api::{self, MailStatus, RecentReceipt, Status};
 
 /// Receipts and alerts in a status.
 const RECENT_MAX: u32 = 10;
@@ -24,6 +24,13 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
     let noticed = read.end_notices(now).await?;
     let mut ends_soon = notices::render(&mut read, noticed).await?;
     ends_soon.truncate(ENDS_SOON_MAX);
+    let mail = match &app.accounts.mail {
+        None => None,
+        Some(_) => {
+            let doorward_store::MailCounts { waiting, failing, error } = read.mail_counts(now).await?;
+            Some(MailStatus { waiting, failing, error })
+        }
+    };
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
@@ -36,6 +43,7 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         last_receipts: receipts.into_iter().filter_map(render_receipt).collect(),
         alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
         ends_soon,
+        mail,
     })
 }
 

@@ -7,13 +7,13 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::{Next, mistake, next_or, provider_name, with_status};
+use super::{Next, after_sign_in, mistake, next_or, policy_first, provider_name, with_status};
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::sign_in::{self as signing_in, Typed};
 use crate::app::accounts::{Visitor, session};
 use crate::app::{App, Refusal};
 use crate::http::ApiJson;
-use crate::http::web::{PageForm, Session, forget, keep};
+use crate::http::web::{AnySession, PageForm, forget, keep};
 
 #[derive(Template)]
 #[template(path = "account/sign_in.html")]
@@ -40,12 +40,14 @@ impl Onward {
 
 pub(super) async fn page(
     State(app): State<App>,
-    session: Result<Session, Refusal>,
+    session: Result<AnySession, Refusal>,
     Query(onward): Query<Onward>,
 ) -> Shown {
     let next = next_or(onward.asked(), "/");
-    if session.is_ok() {
-        return Ok(Redirect::to(next).into_response());
+    if let Ok(AnySession(session)) = session {
+        let pending = session.session.policy_pending;
+        let way = if pending { policy_first(next) } else { next.to_owned() };
+        return Ok(Redirect::to(&way).into_response());
     }
     show_form(&app, String::new(), next, None)
 }
@@ -79,7 +81,7 @@ pub(super) async fn password(State(app): State<App>, visitor: Visitor, PageForm(
     .await
     {
         Ok(begun) => {
-            let mut response = Redirect::to(next).into_response();
+            let mut response = Redirect::to(&after_sign_in(&begun, next)).into_response();
             keep(&begun, &mut response)?;
             Ok(response)
         }
@@ -109,15 +111,15 @@ pub(super) async fn passkey_finish(
     ApiJson(proof): ApiJson<Proof>,
 ) -> Result<Response, Refusal> {
     let begun = signing_in::passkey_finish(&app, &visitor, proof.finished).await?;
-    let next = next_or(proof.next.as_deref(), "/").to_owned();
+    let next = after_sign_in(&begun, next_or(proof.next.as_deref(), "/"));
     let mut response = Json(Next { next }).into_response();
     keep(&begun, &mut response)?;
     Ok(response)
 }
 
-pub(super) async fn sign_out(State(app): State<App>, session: Result<Session, Refusal>) -> Shown {
+pub(super) async fn sign_out(State(app): State<App>, session: Result<AnySession, Refusal>) -> Shown {
     match session {
-        Ok(session) => session::sign_out(&app, &session.person, &session.session).await?,
+        Ok(AnySession(session)) => session::sign_out(&app, &session.person, &session.session).await?,
         // It has ended already: the cookie goes all the same.
         Err(Refusal::Unauthenticated(_)) => {}
         Err(refusal) => return Err(refusal),
