@@ -54,7 +54,9 @@ packages() {
     need tcpdump tcpdump "the witness of the scenarios"
     need ping iputils-ping "the scenarios"
     need sysctl procps "the scenarios"
+    need pebble pebble "a certificate authority for the tests of ACME"
     need shellcheck shellcheck "checks our scripts"
+    need node nodejs "runs the tests of the pages' modules"
     need valgrind valgrind "counts the instructions that a packet costs"
     need_postgresql "the store's tests run on the real one"
     install_missing
@@ -63,7 +65,9 @@ packages() {
 cargo_tools() {
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || return 1
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || return 1
-    cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+    # It reads a few files: built without the optimiser it is there in a third of the time.
+    cargo deny --version >/dev/null 2>&1 ||
+        CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off cargo install --locked cargo-deny
 }
 
 # Other people's WireGuard, for the interoperation scenarios: built once, beside the build, three and a half minutes on two
@@ -108,6 +112,7 @@ step "packages" packages || exit 1
 step "cargo's tools" cargo_tools || exit 1
 step "formatting (cargo fmt --check)" cargo fmt --all --check
 step "scripts (shellcheck)" scripts
+step "the pages' modules (node --test)" node --test control-plane/server/assets/tests/*.test.mjs
 step "licences, sources and bans (cargo deny)" cargo deny --workspace check bans licenses sources
 step "build (release)" cargo build --release --workspace --all-targets || { echo "0 passed, 1 failed"; exit 1; }
 step "other people's clients (cargo install)" foreign_clients

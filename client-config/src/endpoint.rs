@@ -41,7 +41,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let wrong = || EndpointError { text: text.chars().filter(|c| !c.is_control()).take(64).collect() };
+        let wrong = || EndpointError { text: doorward_model::repeatable(text, 64) };
         let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
         let port = match port.parse::<u16>() {
             Ok(number) if number != 0 && port.bytes().all(|b| b.is_ascii_digit()) => number,

@@ -30,6 +30,8 @@ use crate::error::CliError;
 use crate::output::Output;
 use crate::{run, saved_login, up};
 
+pub(crate) use status::certificate as certificate_words;
+
 /// Where a Doorward keeps its data unless told otherwise.
 pub(crate) const DATA_DEFAULT: &str = "/var/lib/doorward";
 

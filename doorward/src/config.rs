@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
-use doorward_control_plane::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
+use doorward_control_plane::{AcmeSection, ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 use doorward_gateway::{GatewayConfig, GatewaySection};
 use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -89,6 +89,7 @@ pub(crate) enum ConfigError {
 #[serde(deny_unknown_fields, default)]
 struct DoorwardToml {
     server: ServerSection,
+    acme: AcmeSection,
     mail: MailSection,
     oidc: OidcSection,
     gateway: GatewaySection,
@@ -156,6 +157,7 @@ fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     server: ServerSection,
+    acme: AcmeSection,
     mail: MailSection,
     oidc: OidcSection,
     gateway: GatewaySection,
@@ -226,6 +228,7 @@ impl Config {
         }
         Ok(Self {
             server: file.server,
+            acme: file.acme,
             mail: file.mail,
             oidc: file.oidc,
             gateway: file.gateway,
@@ -248,6 +251,8 @@ impl Config {
     pub(crate) fn control_plane(&self) -> ControlPlaneConfig {
         ControlPlaneConfig {
             server: self.server.clone(),
+            acme: self.acme.clone(),
+            opened: Vec::new(),
             mail: self.mail.clone(),
             oidc: self.oidc.clone(),
             network: self.network,

@@ -145,3 +145,44 @@ fn a_file_that_is_no_config_is_not_read_whole() {
     let large = vec![b'#'; usize::try_from(CONFIG_BYTES_MAX).unwrap() + 1];
     assert!(matches!(read(Path::new("x"), large.as_slice()), Err(ConfigError::TooLarge { .. })));
 }
+
+/// The keys that a section takes, as it says itself when it is given another.
+fn keys_of(section: &str) -> Vec<String> {
+    let refusal = toml::from_str::<DoorwardToml>(&format!("[{section}]\nno_such_key = 1\n")).unwrap_err();
+    let expected = refusal.message().split("expected").nth(1).unwrap().split('`').skip(1).step_by(2);
+    expected.map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn every_key_is_in_the_reference_and_in_the_example_and_nothing_else_is() {
+    let reference = include_str!("../../docs/configuration.md");
+    let example = include_str!("../../deploy/example/doorward.toml");
+    let sections = keys_of_the_file();
+    assert_eq!(sections.len(), 8, "{sections:?}");
+    for section in sections {
+        let part = |text: &'static str, begin: &str, end: &str| {
+            let after = text.split_once(begin).unwrap_or_else(|| panic!("no [{section}]")).1;
+            after.split(end).next().unwrap_or_default()
+        };
+        let documented: Vec<&str> = part(reference, &format!("\n## [{section}]\n"), "\n## ")
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        let shown: Vec<&str> = part(example, &format!("\n[{section}] "), "\n[")
+            .lines()
+            .filter_map(|line| line.trim_start_matches('#').split_once(" = ").map(|(key, _)| key))
+            .filter(|key| !key.contains(' '))
+            .collect();
+        let mut known = keys_of(&section);
+        known.sort();
+        for mut listed in [documented, shown] {
+            listed.sort_unstable();
+            assert_eq!(listed, known, "[{section}]");
+        }
+    }
+}
+
+fn keys_of_the_file() -> Vec<String> {
+    let refusal = toml::from_str::<DoorwardToml>("[no_such_section]\n").unwrap_err();
+    refusal.message().split("expected").nth(1).unwrap().split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect()
+}

@@ -106,9 +106,10 @@ fn to_stderr(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// Keeps a text on one line and free of control characters, whoever wrote it.
-fn one_line(text: &str) -> String {
-    text.trim_end().chars().map(|c| if c == '\n' { ' ' } else { c }).filter(|c| !c.is_control()).collect()
+/// Keeps a text on one line, in the order in which it was written, and free of control characters, whoever wrote it.
+pub(crate) fn one_line(text: &str) -> String {
+    let words = text.trim_end().chars().map(|c| if c == '\n' { ' ' } else { c });
+    words.filter(|c| !doorward_model::is_steering(*c)).collect()
 }
 
 /// A table for people.
@@ -153,6 +154,7 @@ mod tests {
     #[test]
     fn nothing_printed_can_move_the_cursor_or_begin_a_line() {
         assert_eq!(one_line("a\u{1b}[2Jb\nc\r"), "a[2Jb c");
+        assert_eq!(one_line("of \u{202e}moc.elpmaxe\u{2069}\u{9b}1m"), "of moc.elpmaxe1m");
         let mut rows = Rows::new(&["NAME"]);
         rows.add(vec!["x\u{1b}]0;y\u{7}".to_owned()]);
         assert!(!rows.or_else("none").contains('\u{1b}'));

@@ -1,7 +1,7 @@
 //! `doorward run`: one part alone, until a signal ends it.
 
 use clap::Subcommand;
-use doorward_control_plane::Ready;
+use doorward_control_plane::{ControlPlaneConfig, Ready};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -45,15 +45,19 @@ impl RunCommand {
 /// # Errors
 /// What the part says when it cannot start, or stops.
 pub(crate) fn run(part: RunCommand, config: &Config) -> Result<(), CliError> {
+    let mut control_plane_config = config.control_plane();
+    if matches!(part, RunCommand::ControlPlane) {
+        control_plane_config.opened = up::open_low_ports(&control_plane_config);
+    }
     up::take_place(part, config.data_dir())?;
     logging::start();
     match part {
-        RunCommand::ControlPlane => control_plane(config),
+        RunCommand::ControlPlane => control_plane(control_plane_config),
         RunCommand::Gateway => gateway(config),
     }
 }
 
-fn control_plane(config: &Config) -> Result<(), CliError> {
+fn control_plane(config: ControlPlaneConfig) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -69,7 +73,7 @@ fn control_plane(config: &Config) -> Result<(), CliError> {
                 tracing::info!(%https, certificate.sha256 = certificate_sha256, "the control plane answers");
             }
         });
-        Ok(doorward_control_plane::run_announcing(config.control_plane(), shutdown, sender).await?)
+        Ok(doorward_control_plane::run_announcing(config, shutdown, sender).await?)
     })
 }
 

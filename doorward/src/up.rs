@@ -6,6 +6,7 @@
 mod account;
 mod child;
 mod data_dir;
+mod low_ports;
 mod privilege;
 mod ready;
 
@@ -21,6 +22,7 @@ use crate::run::{self, RunCommand};
 use child::Child;
 
 pub(crate) use child::take_place;
+pub(crate) use low_ports::open_low_ports;
 
 /// Why `doorward up` ended.
 #[derive(Debug, thiserror::Error)]

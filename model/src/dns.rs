@@ -77,7 +77,7 @@ impl FromStr for DnsName {
         if right {
             Ok(Self(name.to_ascii_lowercase()))
         } else {
-            Err(DnsNameError { text: text.chars().filter(|c| !c.is_control()).take(64).collect() })
+            Err(DnsNameError { text: crate::steering::repeated(text) })
         }
     }
 }

@@ -35,7 +35,7 @@ impl FromStr for Email {
     type Err = EmailError;
 
     fn from_str(text: &str) -> Result<Self, EmailError> {
-        let wrong = || EmailError { text: text.chars().filter(|c| !c.is_control()).take(64).collect() };
+        let wrong = || EmailError { text: crate::steering::repeated(text) };
         let (local, domain) = text.split_once('@').ok_or_else(wrong)?;
         let local_fits = !local.is_empty()
             && local.len() <= 64

@@ -15,6 +15,7 @@ mod lease;
 mod name;
 mod network;
 mod resource;
+mod steering;
 mod window;
 
 pub use dns::{DnsName, DnsNameError};
@@ -32,4 +33,5 @@ pub use lease::{EndReason, Lease, Rule, Tombstone};
 pub use name::{DeviceName, GatewayName, GroupName, NameError, PersonName, ResourceName};
 pub use network::{ServiceAddress, TunnelNetwork, TunnelNetworkError};
 pub use resource::{Allow, AllowError, PortRange, Protocol, Target, TargetError};
+pub use steering::{is_steering, repeatable};
 pub use window::{Interval, Span, TimeLimit, TimeLimitError, parse_duration};

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::steering::{is_steering, repeated};
+
 /// Why a text is no usable name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -116,9 +118,7 @@ const PERSON_NAME_CHARS_MAX: usize = 100;
 
 fn person_name(text: &str) -> Result<String, NameError> {
     let name = text.trim();
-    if name.chars().any(|c| {
-        c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    }) {
+    if name.chars().any(is_steering) {
         return Err(NameError::Control);
     }
     if name.is_empty() || name.chars().count() > PERSON_NAME_CHARS_MAX {
@@ -133,7 +133,7 @@ fn token(what: &'static str, text: &str, max: usize) -> Result<String, NameError
     }
     let starts_well = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     if !starts_well || !text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-        let text = text.chars().filter(|c| !c.is_control()).take(64).collect();
+        let text = repeated(text);
         return Err(NameError::Character { what, text, max });
     }
     Ok(text.to_owned())

@@ -78,7 +78,7 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let short = || text.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
+        let short = || crate::steering::repeated(text);
         let net = match text.parse::<IpAddr>() {
             Ok(address) => IpNet::from(address),
             Err(_) => match text.parse::<IpNet>() {
@@ -202,7 +202,7 @@ impl FromStr for Allow {
     type Err = AllowError;
 
     fn from_str(text: &str) -> Result<Self, AllowError> {
-        let short = || text.chars().filter(|c| !c.is_control()).take(64).collect::<String>();
+        let short = || crate::steering::repeated(text);
         if text.eq_ignore_ascii_case("icmp") {
             return Ok(Self { protocol: Protocol::Icmp, ports: PortRange::ALL });
         }

@@ -199,7 +199,7 @@ impl From<Span> for String {
 }
 
 fn shorten(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(64).collect()
+    crate::steering::repeated(text)
 }
 
 /// A span of validity on the wall clock: from `not_before`, up to but not at `not_after`.

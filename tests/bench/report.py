@@ -149,11 +149,11 @@ def scale_tables(rows):
         yield ("Doorward by size: µs a packet (kpps); UDP 1380 B in runs of 4 a device",
                ["registered devices", "live", "rules a person", "up", "down", "MiB idle", "MiB loaded"], body)
     if shakes:
-        devices, offered, answered, seconds, micros, _cookies, opened = (median(column) for column in zip(*shakes))
+        devices, offered, answered, seconds, micros, _cookies, opened, bound = (median(column) for column in zip(*shakes))
         yield ("Handshakes on one core",
-               ["devices", "offered", "answered", "a second", "CPU-µs each", "devices whose last was opened"],
+               ["devices", "offered", "answered", "a second", "CPU-µs each", "of which arithmetic", "devices whose last was opened"],
                [[number(devices, 0), number(offered, 0), number(answered, 0), number(answered / seconds, 0),
-                 number(micros, 0), number(opened, 0)]])
+                 number(micros, 0), number(bound, 0), number(opened, 0)]])
 
 
 def as_text(results):

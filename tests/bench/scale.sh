@@ -71,9 +71,13 @@ cost() {
     take_down
 }
 
-# Rows "shake round devices offered answered seconds microseconds cookies opened".
+# arithmetic: what boringtun takes for a handshake on the gateway's core at this moment, in microseconds.
+arithmetic() { "${ON_GATEWAY[@]}" "$BLAST" arithmetic | awk '{ print $2 }'; }
+
+# Rows "shake round devices offered answered seconds microseconds cookies opened arithmetic"; the last is the mean of just
+# before and just after.
 shake() {
-    local round=$1 devices=$2 each=$3 rate=$4 dir log before after pid sender
+    local round=$1 devices=$2 each=$3 rate=$4 dir log before after pid sender bound
     begin "$devices" "$devices" 1
     dir=$FOLDER/$INDEX pid=${GATEWAY_PID[$INDEX]} log=$FOLDER/$INDEX/shake.log
     mkfifo "$dir/go" && : >"$log"
@@ -82,6 +86,7 @@ shake() {
     sender=$!
     exec 7>"$dir/go"
     wait_for_word "$log"
+    bound=$(arithmetic)
     before=$(cpu_seconds "$pid")
     give_word
     wait "$sender" || die 'blast shake failed' "$log"
@@ -92,7 +97,8 @@ shake() {
     row shake "$round" "$(field devices "$log")" "$(field sent "$log")" "$(field responses "$log")" "$(field seconds "$log")" \
         "$(awk -v cpu="$after $before" -v n="$(field responses "$log")" \
             'BEGIN { split(cpu, c, " "); printf "%.1f", (c[1] - c[2]) * 1e6 / n }')" \
-        "$(field cookies "$log")" "$(field opened "$log")"
+        "$(field cookies "$log")" "$(field opened "$log")" \
+        "$(awk -v a="$bound" -v b="$(arithmetic)" 'BEGIN { printf "%.1f", (a + b) / 2 }')"
     take_down
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use doorward_tests::client::{Client, WgQuick};
 use doorward_tests::doorward::Settings;
+use doorward_tests::http::Connection;
 use doorward_tests::names;
 use doorward_tests::process::{children, status_field};
 use doorward_tests::service::UdpServer;
@@ -107,6 +108,31 @@ fn the_control_plane_holds_no_capability_and_is_not_root() {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
     let key = fs::metadata(&private).unwrap();
     assert_eq!((key.uid(), key.permissions().mode() & 0o777), (0, 0o600), "the gateway's key is root's alone");
+}
+
+#[test]
+fn ports_below_1024_are_opened_for_a_control_plane_that_may_not_open_them() {
+    // Opened before the privileges are given away, at each start: the second one follows a kill.
+    let settings = Settings { server: "local_http = \"127.0.0.1:80\"", ..Settings::default() };
+    let shop = Shop::open(0, &settings);
+    let up = shop.up.as_ref().unwrap().pid();
+    let control_plane =
+        || children(up).into_iter().find(|(_, line)| line.contains("control-plane")).map(|(pid, _)| pid);
+    let answers = || {
+        let stream = shop.world.gateway.tcp_connect(at("127.0.0.1", 80), LONG).ok()?;
+        Connection::new(stream).request("GET", "/healthz", None).ok().map(|answer| answer.status)
+    };
+    assert_eq!(answers(), Some(204));
+    let first = control_plane().unwrap();
+    assert_eq!(status_field(first, "CapEff").unwrap(), "0000000000000000");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_raw(i32::try_from(first).unwrap()).unwrap(),
+        rustix::process::Signal::KILL,
+    )
+    .unwrap();
+    wait_until("the control plane answers again", LONG, || {
+        control_plane().is_some_and(|pid| pid != first) && answers() == Some(204)
+    });
 }
 
 #[test]

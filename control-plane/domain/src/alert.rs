@@ -27,6 +27,8 @@ pub enum AlertKind {
     SignInLocked,
     /// Somebody who can sign in already was given a link that replaces what they sign in with.
     InvitedAgain,
+    /// The portal's certificate ends soon, and no other has come.
+    CertificateEnds,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -46,6 +48,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
+    (AlertKind::CertificateEnds, "certificate_ends"),
 ];
 
 impl AlertKind {
@@ -71,7 +74,8 @@ impl AlertKind {
             | Self::ServerClockJumped
             | Self::PasskeyCopied
             | Self::SignInLocked
-            | Self::InvitedAgain => true,
+            | Self::InvitedAgain
+            | Self::CertificateEnds => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved
@@ -126,7 +130,7 @@ impl Alert {
     #[must_use]
     pub fn from_gateway(gateway: &GatewayName, event: GatewayEvent) -> Self {
         let GatewayEvent { at, kind, device, email, source, message, count } = event;
-        let message = message.chars().filter(|c| !c.is_control()).take(MESSAGE_CHARS_MAX).collect();
+        let message = doorward_model::repeatable(&message, MESSAGE_CHARS_MAX);
         Self {
             at,
             kind: AlertKind::Gateway(kind),

@@ -126,7 +126,7 @@ impl FromStr for WeeklyHours {
     type Err = Denial;
 
     fn from_str(text: &str) -> Result<Self, Denial> {
-        let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
+        let shown = doorward_model::repeatable(text, 80);
         let wrong = || {
             Denial::invalid(format!(
                 "`{shown}` are no weekly hours: write days, times and a time zone, such as `mon-fri 08:00-18:00 Europe/Berlin`"

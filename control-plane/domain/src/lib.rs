@@ -53,7 +53,7 @@ pub use notice::{EndNotice, EndingKind, lead_due, mail_pause};
 pub use offboard::{Effect, offboard, restore, suspend};
 pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
 pub use reason::{Reason, ReasonError};
-pub use request::{Asked, Decided, NewRequest, Request, RequestState};
+pub use request::{Asked, Decided, NewRequest, Request, RequestState, Shorter};
 pub use resource::{NewResource, Resource};
 pub use role::{Role, SignedIn};
 pub use session::{

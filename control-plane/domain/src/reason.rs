@@ -37,9 +37,7 @@ impl FromStr for Reason {
 
     fn from_str(text: &str) -> Result<Self, ReasonError> {
         let text = text.trim();
-        if text.chars().any(|c| {
-            c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        }) {
+        if text.chars().any(doorward_model::is_steering) {
             return Err(ReasonError::Control);
         }
         if text.is_empty() || text.chars().count() > REASON_CHARS_MAX {

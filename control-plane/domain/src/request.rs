@@ -91,6 +91,15 @@ impl Asked {
     }
 }
 
+/// Less time than was asked for, where an approval says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shorter {
+    /// So long, from where the access begins.
+    For(Span),
+    /// Until then.
+    Until(Timestamp),
+}
+
 /// Who decided on a request, when and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
@@ -247,7 +256,7 @@ impl Request {
         &self,
         requester: &Principal,
         renewed: Option<&Grant>,
-        shorter: Option<Span>,
+        shorter: Option<Shorter>,
         now: Timestamp,
     ) -> Result<Interval, Denial> {
         self.require_open(now)?;
@@ -260,13 +269,22 @@ impl Request {
         };
         let asked = self.asked.validity(begin);
         let mut validity = asked;
-        if let Some(span) = shorter {
-            if span.duration() > span_of(&asked) {
+        if let Some(shorter) = shorter {
+            validity.not_after = micros(match shorter {
+                Shorter::For(span) => span.after(asked.not_before),
+                Shorter::Until(at) => at,
+            });
+            if validity.not_after > asked.not_after {
                 return Err(Denial::refused(
                     "an approval can shorten what was asked for and not lengthen it: give a shorter time, or none",
                 ));
             }
-            validity.not_after = micros(span.after(asked.not_before));
+            if validity.not_after <= asked.not_before {
+                return Err(Denial::invalid(format!(
+                    "the access begins at {} and would have ended before: give a later end, or none",
+                    asked.not_before
+                )));
+            }
         }
         if let Some(end) = own_end(requester) {
             validity.not_after = validity.not_after.min(end);
@@ -345,9 +363,9 @@ mod tests {
     #[test]
     fn an_approval_may_shorten_and_never_lengthen() {
         let request = ask(&person(1), &resource(1), eight_hours(), 0).unwrap();
-        let shorter = request.approve(&person(1), None, Some(span(3600)), t(0)).unwrap();
+        let shorter = request.approve(&person(1), None, Some(Shorter::For(span(3600))), t(0)).unwrap();
         assert_eq!(shorter.not_after, t(HOUR));
-        let longer = request.approve(&person(1), None, Some(span(9 * 3600)), t(0)).unwrap_err();
+        let longer = request.approve(&person(1), None, Some(Shorter::For(span(9 * 3600))), t(0)).unwrap_err();
         assert!(longer.sentence.contains("not lengthen"), "{longer}");
     }
 
@@ -388,6 +406,15 @@ mod tests {
     }
 
     #[test]
+    fn an_approval_may_end_earlier_but_not_later_and_not_before_it_begins() {
+        let request = ask(&person(1), &resource(1), eight_hours(), 0).unwrap();
+        let until = |end| request.approve(&person(1), None, Some(Shorter::Until(t(end))), t(HOUR));
+        assert_eq!(until(3 * HOUR).unwrap(), Interval { not_before: t(HOUR), not_after: t(3 * HOUR) });
+        assert_eq!(until(10 * HOUR).unwrap_err().code, DenialCode::Refused);
+        assert_eq!(until(HOUR).unwrap_err().code, DenialCode::Invalid);
+    }
+
+    #[test]
     fn who_comes_second_is_told_who_came_first() {
         let request = ask(&person(1), &resource(1), eight_hours(), 0).unwrap();
         let decided = Decided { by: "person:ben@shop.example".to_owned(), at: t(7), reason: None };
@@ -409,7 +436,7 @@ mod tests {
             };
             let contractor = Principal { kind: PrincipalKind::Contractor, not_after: end.map(t), ..person(1) };
             if let Ok(request) = ask(&contractor, &resource(1), asked, 0)
-                && let Ok(validity) = request.approve(&contractor, None, shorter.map(span), t(now))
+                && let Ok(validity) = request.approve(&contractor, None, shorter.map(span).map(Shorter::For), t(now))
             {
                 prop_assert!(t(now) <= validity.not_before && validity.not_before < validity.not_after);
                 prop_assert!(from.is_none_or(|from| t(from) <= validity.not_before));

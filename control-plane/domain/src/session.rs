@@ -109,7 +109,7 @@ impl WebSession {
             ends_at: later(now, SESSION_MAX),
             factor_at: now,
             source: source.to_owned(),
-            agent: agent.chars().filter(|c| !c.is_control()).take(AGENT_CHARS_MAX).collect(),
+            agent: doorward_model::repeatable(agent, AGENT_CHARS_MAX),
             policy_pending: false,
         }
     }

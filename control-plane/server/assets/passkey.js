@@ -86,7 +86,7 @@ const say = (form, sentence) => {
 };
 
 const cancelled =
-  'No passkey was used: it was cancelled, took too long, or this device has none for this site. Try again, or use a password and a code.';
+  'No passkey was used: it was cancelled, took too long, this device has none for this site, or the browser does not trust the certificate here. Try again, or use a password and a code.';
 
 const sentenceOf = (error) => {
   if (error.name === 'InvalidStateError') return 'This device has a passkey for you already. Sign in with it.';

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_model::{DnsName, GroupName, TunnelNetwork};
+use doorward_model::{DnsName, Email, GroupName, TunnelNetwork};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -125,6 +126,41 @@ impl fmt::Debug for OidcSection {
     }
 }
 
+/// Where certificates are asked for unless the owner says otherwise: Let's Encrypt.
+pub(crate) const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
+
+/// `[acme]` of `doorward.toml`: a certificate of a public authority, which is renewed by itself (ACME, RFC 8555).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AcmeSection {
+    /// The names in the certificate, the host of `[server] url` among them. Empty, the default: none is asked for.
+    pub names: Vec<DnsName>,
+    /// Whether the owner agrees to the authority's terms of service.
+    pub terms_agreed: bool,
+    /// Where the authority may write to. Absent: it knows no address.
+    pub contact: Option<Email>,
+    /// The authority's directory. Default: Let's Encrypt.
+    pub directory: String,
+    /// Certificates in PEM that are trusted at the directory instead of the system's; for an authority of one's own.
+    pub directory_ca: Option<PathBuf>,
+    /// Where the authority's question is answered over plain HTTP, if the portal is not at port 443. The authority asks at
+    /// port 80 of the name. Default `0.0.0.0:80`.
+    pub http_listen: SocketAddr,
+}
+
+impl Default for AcmeSection {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            terms_agreed: false,
+            contact: None,
+            directory: ACME_DIRECTORY.to_owned(),
+            directory_ca: None,
+            http_listen: SocketAddr::from(([0, 0, 0, 0], 80)),
+        }
+    }
+}
+
 /// All that [`crate::run`] needs to know.
 #[derive(Debug, Clone)]
 pub struct ControlPlaneConfig {
@@ -134,6 +170,11 @@ pub struct ControlPlaneConfig {
     pub mail: MailSection,
     /// The identity provider.
     pub oidc: OidcSection,
+    /// The certificate of a public authority.
+    pub acme: AcmeSection,
+    /// TCP ports that were opened already, because this process may not open them: each serves the setting that names its
+    /// address.
+    pub opened: Vec<Arc<TcpListener>>,
     /// The tunnel's network, the same as the gateways'.
     pub network: TunnelNetwork,
     /// The zone in which each resource has its name.

@@ -15,8 +15,10 @@ mod net;
 mod router;
 mod run;
 
+use std::pin::Pin;
+
 pub use client_text::{ClientTextError, wg_quick};
-pub use config::{ControlPlaneConfig, MailSection, OidcSection, ServerSection};
+pub use config::{AcmeSection, ControlPlaneConfig, MailSection, OidcSection, ServerSection};
 pub use error::ControlPlaneError;
 pub use http::pages::page_routes;
 
@@ -34,23 +36,28 @@ pub struct Ready {
     pub certificate_sha256: String,
 }
 
-/// Runs the control plane until `shutdown` is cancelled (async, on a tokio runtime of several threads).
+/// The control plane at work: a future that is boxed here, so that whoever runs it does not compile it once more.
+pub type Running = Pin<Box<dyn Future<Output = Result<(), ControlPlaneError>> + Send>>;
+
+/// Runs the control plane until `shutdown` is cancelled (on a tokio runtime of several threads).
 ///
 /// # Errors
 /// [`ControlPlaneError`] when it cannot start; everything is opened before the first request is answered.
-pub async fn run(config: ControlPlaneConfig, shutdown: Shutdown) -> Result<(), ControlPlaneError> {
+#[must_use]
+pub fn run(config: ControlPlaneConfig, shutdown: Shutdown) -> Running {
     let (ready, _) = tokio::sync::oneshot::channel();
-    run_announcing(config, shutdown, ready).await
+    run_announcing(config, shutdown, ready)
 }
 
 /// Does what [`run`] does, and sends [`Ready`] once every listener answers.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_announcing(
+#[must_use]
+pub fn run_announcing(
     config: ControlPlaneConfig,
     shutdown: Shutdown,
     ready: tokio::sync::oneshot::Sender<Ready>,
-) -> Result<(), ControlPlaneError> {
-    run::run(config, shutdown, ready).await
+) -> Running {
+    Box::pin(run::run(config, shutdown, ready))
 }

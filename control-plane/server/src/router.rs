@@ -1,7 +1,9 @@
 //! Which routes answer on which listener.
 
-use axum::extract::State;
-use axum::http::StatusCode;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use utoipa::openapi::OpenApi;
@@ -26,6 +28,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .merge(pages::router(app))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
         .layer(middleware::from_fn_with_state(app.clone(), behind_proxies))
+        .layer(middleware::from_fn_with_state(app.clone(), https_alone))
         .with_state(app.clone())
         .limited()
 }
@@ -37,6 +40,41 @@ pub(crate) fn feed_router(app: &App, remote: bool) -> Router {
         routes = routes.route("/feed/v1/enrol", post(feed::enrol));
     }
     routes.fallback(no_route).method_not_allowed_fallback(no_method).with_state(app.clone()).limited()
+}
+
+/// What a certificate authority asks for over plain HTTP; browsers are led to the portal.
+pub(crate) fn challenge_router(app: &App) -> Router {
+    Router::new()
+        .route("/.well-known/acme-challenge/{token}", get(challenge_answer))
+        .fallback(to_portal)
+        .with_state(app.clone())
+        .limited()
+}
+
+async fn challenge_answer(State(app): State<App>, Path(token): Path<String>) -> Result<Response, Refusal> {
+    let answer = app.certificates.answers().http(&token);
+    let answer = answer.ok_or_else(|| Refusal::NotFound("no certificate authority asked for this".to_owned()))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], answer).into_response())
+}
+
+/// The portal's own address alone, whatever host was asked for: nobody is led anywhere else from here.
+async fn to_portal(State(app): State<App>, method: Method, uri: Uri) -> Response {
+    if matches!(method, Method::GET | Method::HEAD) {
+        Redirect::temporary(&app.accounts.site.link(uri.path())).into_response()
+    } else {
+        Refusal::Invalid(format!("send this to {}", app.accounts.site.link("/"))).into_response()
+    }
+}
+
+/// Tells browsers to come over HTTPS alone, for a year, and to let nobody click a warning away (RFC 6797). Only where they
+/// trust the certificate: the own one brings a warning that people have to pass.
+async fn https_alone(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if app.certificates.is_trusted() {
+        let year = HeaderValue::from_static("max-age=31536000");
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, year);
+    }
+    response
 }
 
 /// Says whether the database answers.

@@ -11,16 +11,16 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
-use crate::app::accounts::Accounts;
+use crate::app::accounts::{Accounts, Site};
 use crate::app::{App, Server};
 use crate::clock::Clock;
 use crate::feed::Hub;
 use crate::http::Visits;
 use crate::net::{
-    FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, api_tls, bind_unix, create_data_dir,
-    feed_tls, serve,
+    Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
+    create_data_dir, feed_tls, open_certificates, portal_tls, serve,
 };
-use crate::router::{feed_router, web_router};
+use crate::router::{challenge_router, feed_router, web_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
 
 /// Shortest `authority_ttl`: below it, ordinary scheduling delays would pause traffic.
@@ -36,6 +36,13 @@ struct Listeners {
     feed: Option<TcpListener>,
     metrics: Option<TcpListener>,
     local_http: Option<TcpListener>,
+    challenges: Option<TcpListener>,
+}
+
+/// The certificate in use, and the authority that is asked for the next one.
+struct Tls {
+    certificates: Arc<Certificates>,
+    acme: Option<Acme>,
 }
 
 /// See [`crate::run_announcing`].
@@ -47,26 +54,32 @@ pub(crate) async fn run(
     check(&config)?;
     create_data_dir(&config.data_dir)?;
     // The sockets come first: they tell whether another server has this folder, before its database is touched.
-    let listeners = bind(&config).await?;
-    let certificate = api_tls(&config.server, &config.data_dir)?;
+    let site = Site::new(&config.server)?;
+    let acme = Acme::new(&config, site.url())?;
+    let listeners = bind(&config, acme.as_ref().is_some_and(Acme::needs_http)).await?;
+    let certificates = open_certificates(&config, site.url().host_str().unwrap_or_default(), acme.as_ref())?;
+    let (portal_config, certificate_sha256) = (portal_tls(&certificates)?, certificates.facts().sha256);
     let authority = FeedAuthority::open(&config.data_dir.join("feed-ca"))?;
     let feed_config = feed_tls(&authority)?;
-    let app = open(&config, authority, &shutdown).await?;
-    let Listeners { admin, feed_socket, https, feed, metrics: metrics_listener, local_http } = listeners;
+    let app = open(&config, authority, site, Tls { certificates, acme }, &shutdown).await?;
+    let Listeners { admin, feed_socket, https, feed, metrics: metrics_listener, local_http, challenges } = listeners;
     let answers = Ready {
         https: local_address(&https, config.server.listen),
         feed: feed.as_ref().zip(config.server.feed_listen).map(|(listener, address)| local_address(listener, address)),
-        certificate_sha256: certificate.sha256,
+        certificate_sha256,
     };
     tracing::info!(listen = %answers.https, certificate.sha256 = %answers.certificate_sha256, "the API answers over HTTPS");
     let (api, socket_feed) = (web_router(&app), feed_router(&app, false));
     let servers = TaskTracker::new();
     servers.spawn(serve(admin, api.clone(), shutdown.clone()));
     servers.spawn(serve(feed_socket, socket_feed, shutdown.clone()));
-    servers.spawn(serve(TlsAcceptor::start(https, certificate.config, false), api.clone(), shutdown.clone()));
+    servers.spawn(serve(TlsAcceptor::start(https, portal_config, false), api.clone(), shutdown.clone()));
     if let Some(listener) = local_http {
         tracing::info!(listen = ?config.server.local_http, "the portal answers on this machine over plain HTTP too");
         servers.spawn(serve(PlainAcceptor::new(listener), api, shutdown.clone()));
+    }
+    if let Some(listener) = challenges {
+        servers.spawn(serve(PlainAcceptor::new(listener), challenge_router(&app), shutdown.clone()));
     }
     if let Some(listener) = feed {
         tracing::info!(listen = ?answers.feed, "gateways on other machines may connect");
@@ -76,7 +89,8 @@ pub(crate) async fn run(
     if let Some(listener) = metrics_listener {
         servers.spawn(metrics::serve(app.clone(), listener, shutdown.clone()));
     }
-    servers.spawn(jobs::run(app.clone(), shutdown.clone()));
+    let files = config.server.tls_certificate.zip(config.server.tls_key);
+    servers.spawn(jobs::run(app.clone(), files, shutdown.clone()));
     // Nobody has to listen for this.
     let _ = ready.send(answers);
     shutdown.cancelled().await;
@@ -106,27 +120,46 @@ fn check(config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
     Ok(())
 }
 
-async fn bind(config: &ControlPlaneConfig) -> Result<Listeners, ControlPlaneError> {
+async fn bind(config: &ControlPlaneConfig, challenges: bool) -> Result<Listeners, ControlPlaneError> {
     let admin = bind_unix(&config.data_dir.join("admin.sock"), SocketAccess::Admin)?;
     let feed_socket = bind_unix(&config.data_dir.join("feed.sock"), SocketAccess::Feed)?;
-    let https = bind_tcp(config.server.listen, "the API", "listen").await?;
-    let feed = match config.server.feed_listen {
-        Some(address) => Some(bind_tcp(address, "gateways", "feed_listen").await?),
-        None => None,
-    };
-    let metrics = match config.server.metrics {
-        Some(address) => Some(bind_tcp(address, "metrics", "metrics").await?),
-        None => None,
-    };
-    let local_http = match config.server.local_http {
-        Some(address) => Some(bind_tcp(address, "browsers on this machine", "local_http").await?),
-        None => None,
-    };
-    Ok(Listeners { admin, feed_socket, https, feed, metrics, local_http })
+    let (server, opened) = (&config.server, config.opened.as_slice());
+    let https = bind_tcp(opened, server.listen, "the API", "[server] listen").await?;
+    let feed = maybe(opened, server.feed_listen, "gateways", "[server] feed_listen").await?;
+    let metrics = maybe(opened, server.metrics, "metrics", "[server] metrics").await?;
+    let local_http = maybe(opened, server.local_http, "browsers on this machine", "[server] local_http").await?;
+    let asked_at = challenges.then_some(config.acme.http_listen);
+    let challenges = maybe(opened, asked_at, "the certificate authority", "[acme] http_listen").await?;
+    Ok(Listeners { admin, feed_socket, https, feed, metrics, local_http, challenges })
 }
 
-async fn bind_tcp(address: SocketAddr, what: &'static str, key: &str) -> Result<TcpListener, ControlPlaneError> {
-    TcpListener::bind(address).await.map_err(|source| {
+async fn maybe(
+    opened: &[Arc<std::net::TcpListener>],
+    address: Option<SocketAddr>,
+    what: &'static str,
+    key: &str,
+) -> Result<Option<TcpListener>, ControlPlaneError> {
+    match address {
+        Some(address) => bind_tcp(opened, address, what, key).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Binds an address, or takes the listener that was opened on it before this process gave its privileges up.
+async fn bind_tcp(
+    opened: &[Arc<std::net::TcpListener>],
+    address: SocketAddr,
+    what: &'static str,
+    key: &str,
+) -> Result<TcpListener, ControlPlaneError> {
+    let there = opened.iter().find(|listener| listener.local_addr().is_ok_and(|it| it == address));
+    let bound = match there {
+        Some(listener) => {
+            listener.set_nonblocking(true).and_then(|()| listener.try_clone()).and_then(TcpListener::from_std)
+        }
+        None => TcpListener::bind(address).await,
+    };
+    bound.map_err(|source| {
         let because = if source.kind() == ErrorKind::AddrInUse {
             "another program has this port; stop it, or"
         } else if source.kind() == ErrorKind::PermissionDenied {
@@ -136,7 +169,7 @@ async fn bind_tcp(address: SocketAddr, what: &'static str, key: &str) -> Result<
         } else {
             "the system refused;"
         };
-        let hint = format!("{because} set another `[server] {key}`");
+        let hint = format!("{because} set another `{key}`");
         ControlPlaneError::Listen { address, what, hint, source }
     })
 }
@@ -148,6 +181,8 @@ fn local_address(listener: &TcpListener, configured: SocketAddr) -> SocketAddr {
 async fn open(
     config: &ControlPlaneConfig,
     feed_authority: FeedAuthority,
+    site: Site,
+    Tls { certificates, acme }: Tls,
     shutdown: &Shutdown,
 ) -> Result<App, ControlPlaneError> {
     let store = Store::open(&config.server.database, &config.data_dir).await?;
@@ -155,7 +190,7 @@ async fn open(
     let recorded_at_latest = read.latest_recorded_at().await?;
     let revision = read.revision().await?;
     drop(read);
-    let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config)?);
+    let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
     store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await?;
     Ok(Arc::new(Server {
         clock,
@@ -169,6 +204,8 @@ async fn open(
         remote_feed: config.server.feed_listen.is_some(),
         accounts,
         trusted_proxies: config.server.trusted_proxies.clone(),
+        certificates,
+        acme,
         visits: Visits::default(),
         workers: TaskTracker::new(),
         store,

@@ -139,12 +139,13 @@ impl WriteTx {
         self.tx.execute("UPDATE web_sessions SET factor_at = $2 WHERE id = $1", args![id, now]).await.map(drop)
     }
 
-    /// Notes that the policy was accepted that this session waited for.
+    /// Notes whether the access policy has to be accepted before this session is good for anything else.
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
-    pub async fn web_session_settle(&mut self, id: Uuid) -> Result<(), StoreError> {
-        self.tx.execute("UPDATE web_sessions SET policy_pending = 0 WHERE id = $1", args![id]).await.map(drop)
+    pub async fn web_session_policy(&mut self, id: Uuid, pending: bool) -> Result<(), StoreError> {
+        let sql = "UPDATE web_sessions SET policy_pending = $2 WHERE id = $1";
+        self.tx.execute(sql, args![id, i64::from(pending)]).await.map(drop)
     }
 
     /// Ends one of a person's sessions or tokens; returns whether there was one.

@@ -94,8 +94,11 @@ pub(super) struct ApproveArgs {
     /// The request's id, as `request list` shows it
     id: RequestId,
     /// A shorter time than was asked for
-    #[arg(long = "for", value_name = "SPAN")]
+    #[arg(long = "for", value_name = "SPAN", conflicts_with = "until")]
     valid_for: Option<Span>,
+    /// An earlier end than was asked for, RFC 3339
+    #[arg(long, value_name = "WHEN")]
+    until: Option<TimeLimit>,
     /// A word for the record, and for who asked
     #[arg(long)]
     reason: Option<String>,
@@ -150,9 +153,9 @@ async fn ask(new: NewArgs, client: &Client, out: Output) -> Result<(), CliError>
 }
 
 pub(super) async fn approve(args: ApproveArgs, client: &Client, out: Output) -> Result<(), CliError> {
-    let ApproveArgs { id, valid_for, reason } = args;
+    let ApproveArgs { id, valid_for, until, reason } = args;
     let answer: RequestApproved =
-        client.post(&format!("{PATH}/{id}/approve"), &RequestApproval { valid_for, reason }).await?;
+        client.post(&format!("{PATH}/{id}/approve"), &RequestApproval { valid_for, until, reason }).await?;
     out.result(&answer, |it| {
         format!(
             "{} may use {} from {} until {}\ntake it away with: doorward grant revoke {}",

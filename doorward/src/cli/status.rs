@@ -1,11 +1,11 @@
 //! `doorward status`.
 
-use doorward_control_plane::api::{EndingKind, Status};
+use doorward_control_plane::api::{Certificate, CertificateSource, EndingKind, Status};
 
 use super::{gateway, lockdown, time};
 use crate::client::Client;
 use crate::error::CliError;
-use crate::output::{Output, Rows, or_dash};
+use crate::output::{Output, Rows, one_line, or_dash};
 
 pub(super) async fn run(client: &Client, out: Output) -> Result<(), CliError> {
     let status: Status = client.get("/api/v1/status").await?;
@@ -14,13 +14,14 @@ pub(super) async fn run(client: &Client, out: Output) -> Result<(), CliError> {
 
 fn words(status: &Status) -> String {
     let mut text = format!(
-        "Doorward {}, revision {}: {} people, {} devices, {} grants\n{}\n\n{}\n",
+        "Doorward {}, revision {}: {} people, {} devices, {} grants\n{}\n{}\n\n{}\n",
         status.version,
         status.revision,
         status.people,
         status.devices,
         status.grants,
         lockdown::words(&status.lockdown),
+        certificate(&status.certificate),
         gateway::table(&status.gateways)
     );
     if let Some(mail) = &status.mail
@@ -68,4 +69,54 @@ fn words(status: &Status) -> String {
         text.push_str(&format!("\n{}\n", rows.or_else("")));
     }
     text
+}
+
+/// Says whose certificate the portal has, until when, and how to know it.
+pub(crate) fn certificate(it: &Certificate) -> String {
+    let digest = fingerprint(&it.sha256);
+    let names = it.names.join(", ");
+    let until = time::short(it.ends_at);
+    let mut text = match it.source {
+        CertificateSource::Own => format!("Certificate: Doorward's own, SHA-256 {digest}"),
+        CertificateSource::Files => format!("Certificate: from files, for {names} until {until}, SHA-256 {digest}"),
+        CertificateSource::Acme => {
+            format!("Certificate: of a public authority, for {names} until {until}, SHA-256 {digest}")
+        }
+    };
+    if let Some(trouble) = &it.trouble {
+        let again = it.next_at.map(|at| format!(" (next try {})", time::short(at))).unwrap_or_default();
+        text.push_str(&format!("\n  The next certificate has not come{again}: {}", one_line(trouble)));
+    }
+    text
+}
+
+/// Writes a digest as browsers show it.
+fn fingerprint(hexadecimal: &str) -> String {
+    let pairs = hexadecimal.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).to_uppercase());
+    pairs.collect::<Vec<_>>().join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_certificate_is_shown_with_what_to_compare_and_what_is_wrong() {
+        let mut it = Certificate {
+            source: CertificateSource::Own,
+            sha256: "00ffa1".to_owned(),
+            names: vec!["door.shop.example".to_owned(), "100.80.0.1".to_owned()],
+            ends_at: doorward_model::Timestamp::from_second(1_800_000_000).unwrap(),
+            next_at: None,
+            trouble: None,
+        };
+        assert_eq!(certificate(&it), "Certificate: Doorward's own, SHA-256 00:FF:A1");
+        it.source = CertificateSource::Acme;
+        it.next_at = Some(it.ends_at);
+        let words = certificate(&it);
+        assert!(words.contains("for door.shop.example, 100.80.0.1 until 2027-01-15T08:00:00Z"), "{words}");
+        it.trouble = Some("the authority said \u{1b}[2J\nno".to_owned());
+        let words = certificate(&it);
+        assert!(words.ends_with("(next try 2027-01-15T08:00:00Z): the authority said [2J no"), "{words}");
+    }
 }

@@ -8,8 +8,9 @@ use toml::{Table, Value};
 use super::{ConfigError, DoorwardToml, syntax};
 
 /// Sections and the variables' beginnings.
-const SECTIONS: [(&str, &str); 7] = [
+const SECTIONS: [(&str, &str); 8] = [
     ("server", "DOORWARD_SERVER_"),
+    ("acme", "DOORWARD_ACME_"),
     ("mail", "DOORWARD_MAIL_"),
     ("oidc", "DOORWARD_OIDC_"),
     ("gateway", "DOORWARD_GATEWAY_"),

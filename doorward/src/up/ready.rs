@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use doorward_control_plane::api::{OwnerLinkMade, OwnerLinkNew, Status};
+use doorward_control_plane::api::{Certificate, OwnerLinkMade, OwnerLinkNew, Status};
 use doorward_gateway::GatewayConfig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,10 @@ pub(super) async fn announce(
     let Ok(client) = Client::new(words.data, ServerChoice::default()) else { return };
     let begun = Instant::now();
     let mut noted = false;
-    while !is_ready(&client, words).await {
+    let status = loop {
+        if let Some(status) = ready(&client, words).await {
+            break status;
+        }
         if !noted && begun.elapsed() >= PATIENCE {
             noted = true;
             output::note("still waiting for the gateway to connect; the log above says what it does");
@@ -46,19 +49,25 @@ pub(super) async fn announce(
             () = tokio::time::sleep(ASK_EVERY) => {}
             () = shutdown.cancelled() => return,
         }
-    }
+    };
     announced.cancel();
     notify("READY=1\nSTATUS=control plane and gateway run");
     // A closed standard output does not stop a gateway.
     let setup = first_link(&client).await;
-    let _ = if out.is_json() { out.json(&words.json(setup.as_ref())) } else { out.text(&words.text(setup.as_ref())) };
+    let certificate = &status.certificate;
+    let setup = setup.as_ref();
+    let _ = if out.is_json() {
+        out.json(&words.json(setup, certificate))
+    } else {
+        out.text(&words.text(setup, certificate))
+    };
     shutdown.cancelled().await;
     notify("STOPPING=1");
 }
 
-async fn is_ready(client: &Client, words: &Words<'_>) -> bool {
+async fn ready(client: &Client, words: &Words<'_>) -> Option<Status> {
     let asked = tokio::time::timeout(Duration::from_secs(2), client.get::<Status>("/api/v1/status")).await;
-    matches!(asked, Ok(Ok(status)) if status.gateways.iter().any(|it| it.name == words.gateway.name && it.connected))
+    asked.ok()?.ok().filter(|status| status.gateways.iter().any(|it| it.name == words.gateway.name && it.connected))
 }
 
 /// Makes the link of the first run, while no owner can sign in.
@@ -72,7 +81,7 @@ async fn first_link(client: &Client) -> Option<OwnerLinkMade> {
 }
 
 impl Words<'_> {
-    fn text(&self, setup: Option<&OwnerLinkMade>) -> String {
+    fn text(&self, setup: Option<&OwnerLinkMade>, certificate: &Certificate) -> String {
         let server = self.config.control_plane().server;
         let listen = self.gateway.listen.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
         let data = self.data.display();
@@ -89,7 +98,8 @@ impl Words<'_> {
   control plane  as user {user}; the API is on https://{api}
   gateway        {name} on UDP {listen}; people's devices dial {endpoint}
   interface      {interface}, tunnel network {v4} and {v6}
-  data           {data}{first}
+  data           {data}
+{certificate}{first}
 
 What to type next, in another terminal:
   doorward{flag} resource add admin-panel --target 10.0.5.10 --allow tcp/443
@@ -99,6 +109,7 @@ What to type next, in another terminal:
   doorward{flag} status",
             version = env!("CARGO_PKG_VERSION"),
             first = first.unwrap_or_default(),
+            certificate = crate::cli::certificate_words(certificate),
             user = self.user,
             api = server.listen,
             name = self.gateway.name,
@@ -109,7 +120,7 @@ What to type next, in another terminal:
         )
     }
 
-    fn json(&self, setup: Option<&OwnerLinkMade>) -> serde_json::Value {
+    fn json(&self, setup: Option<&OwnerLinkMade>, certificate: &Certificate) -> serde_json::Value {
         serde_json::json!({
             "ready": true,
             "version": env!("CARGO_PKG_VERSION"),
@@ -118,6 +129,7 @@ What to type next, in another terminal:
             "gateway": self.gateway.name,
             "endpoint": self.gateway.endpoint,
             "listen": self.gateway.listen,
+            "certificate": certificate,
             "setup": setup.map(|made| &made.url),
         })
     }

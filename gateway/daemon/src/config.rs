@@ -470,7 +470,7 @@ fn any_address() -> Option<IpAddr> {
 
 /// Leaves out control characters and what is too long for one line.
 fn shorten(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(64).collect()
+    doorward_model::repeatable(text, 64)
 }
 
 #[cfg(test)]

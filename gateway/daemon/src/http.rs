@@ -183,7 +183,7 @@ impl Answer {
     /// Returns the server's sentence about what was wrong, or the status where there is none.
     pub(crate) fn complaint(&self) -> String {
         match serde_json::from_slice::<ErrorBody>(&self.body) {
-            Ok(body) => body.error.message.chars().filter(|c| !c.is_control()).take(300).collect(),
+            Ok(body) => doorward_model::repeatable(&body.error.message, 300),
             Err(_) => format!("status {}", self.status),
         }
     }

@@ -62,6 +62,15 @@ pub struct Ready {
 /// # Errors
 /// A [`GatewayError`]: one sentence about what is missing or taken, and what to do. The host is as it was before.
 pub fn run(config: GatewayConfig, shutdown: CancellationToken, ready: impl FnOnce(&Ready)) -> Result<(), GatewayError> {
+    run_announcing(config, shutdown, Box::new(ready))
+}
+
+/// What `ready` is does not matter here, so that whoever runs a gateway does not compile it once more.
+fn run_announcing(
+    config: GatewayConfig,
+    shutdown: CancellationToken,
+    ready: Box<dyn FnOnce(&Ready) + '_>,
+) -> Result<(), GatewayError> {
     privileges::check()?;
     let dir = GatewayDir::open(config.gateway_dir(), &config.data_dir)?;
     let key_path = dir.file("private.key");

@@ -46,6 +46,10 @@ pub struct RequestApproval {
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "2h")]
     pub valid_for: Option<Span>,
+    /// An earlier end than was asked for, RFC 3339; at most one of `for` and `until` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub until: Option<TimeLimit>,
     /// A word for the record, and for who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

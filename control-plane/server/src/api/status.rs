@@ -15,6 +15,8 @@ pub struct Status {
     pub now: Timestamp,
     /// The current revision.
     pub revision: u64,
+    /// The certificate of the portal and the API.
+    pub certificate: Certificate,
     /// Every gateway that is known.
     pub gateways: Vec<Gateway>,
     /// People who are active.
@@ -44,6 +46,35 @@ pub struct MailStatus {
     pub failing: u64,
     /// Why the last of those failed.
     pub error: Option<String>,
+}
+
+/// The certificate of the portal and the API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Certificate {
+    /// Where it comes from.
+    pub source: CertificateSource,
+    /// SHA-256 of it, hexadecimal.
+    pub sha256: String,
+    /// The names and addresses in it.
+    pub names: Vec<String>,
+    /// Its end.
+    pub ends_at: Timestamp,
+    /// When the next one is asked for, where that happens by itself.
+    pub next_at: Option<Timestamp>,
+    /// What stands in the way of the next one.
+    pub trouble: Option<String>,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CertificateSource {
+    /// Doorward made it.
+    Own,
+    /// Files of the owner's.
+    Files,
+    /// A certificate authority, by ACME.
+    Acme,
 }
 
 /// A receipt in the record.

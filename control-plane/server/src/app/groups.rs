@@ -24,6 +24,12 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Group>, Refusal
     Ok(groups)
 }
 
+/// Lists groups by name.
+pub(crate) async fn names(app: &App, actor: &Actor) -> Result<Vec<GroupName>, Refusal> {
+    allow_read(actor)?;
+    Ok(app.store.read().await?.groups().await?.into_iter().map(|group| group.name).collect())
+}
+
 /// Shows a group.
 pub(crate) async fn show(app: &App, actor: &Actor, name: &GroupName) -> Result<Group, Refusal> {
     allow_read(actor)?;

@@ -39,6 +39,12 @@ pub(crate) fn signed_in(actor: &Actor) -> Result<&SignedIn, Refusal> {
     }
 }
 
+/// Says whether a sign-in would open something: the window is closed, or a device is shut out until the next sign-in.
+pub(crate) async fn waits_for_sign_in(app: &App, actor: &Actor) -> Result<bool, Refusal> {
+    let home = show(app, actor).await?;
+    Ok(home.window == WindowState::Closed || !home.shut.is_empty())
+}
+
 /// Shows a person what is theirs.
 pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Home, Refusal> {
     let SignedIn { id, email, .. } = signed_in(actor)?;

@@ -1,12 +1,12 @@
 //! Lockdown: nobody passes but an incident group, until lifted.
 
 use doorward_domain::{Action, Actor, LockdownState, Subject};
-use doorward_model::Lockdown;
+use doorward_model::{Lockdown, Timestamp};
 use doorward_store::{Outbox, ReadTx};
 use serde_json::json;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::{App, Record, Refusal, allow, allow_read, groups, reason};
+use super::{App, Record, Refusal, Was, allow, allow_read, groups, reason};
 use crate::api::{Ended, LockdownOutcome, LockdownSet, LockdownStatus};
 
 /// Says whether a lockdown is on.
@@ -16,7 +16,14 @@ pub(crate) async fn status(app: &App, actor: &Actor) -> Result<LockdownStatus, R
 }
 
 /// Turns a lockdown on or off.
-pub(crate) async fn set(app: &App, actor: &Actor, set: LockdownSet) -> Result<LockdownOutcome, Refusal> {
+///
+/// What a form saw counts where it opens something: a lockdown that lets nobody through is never held up.
+pub(crate) async fn set(
+    app: &App,
+    actor: &Actor,
+    set: LockdownSet,
+    was: Was<Option<Timestamp>>,
+) -> Result<LockdownOutcome, Refusal> {
     let LockdownSet { on, except, reason: why } = set;
     let (action, state) = if on { (Action::LockdownOn, Lockdown::On) } else { (Action::LockdownOff, Lockdown::Off) };
     allow(actor, action, &Subject::Everything)?;
@@ -26,6 +33,15 @@ pub(crate) async fn set(app: &App, actor: &Actor, set: LockdownSet) -> Result<Lo
     }
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
+    if !on || except.is_some() {
+        let held = tx.lockdown().await?;
+        let written = |at: &Option<Timestamp>| match (held.state, at) {
+            (Lockdown::On, Some(at)) => format!("on, at {at} by {}", held.changed_by),
+            (Lockdown::Off, Some(at)) => format!("off, at {at} by {}", held.changed_by),
+            (Lockdown::On | Lockdown::Off, None) => "none".to_owned(),
+        };
+        was.require(&held.changed_at, "the lockdown", written)?;
+    }
     let group = match &except {
         Some(name) => Some(groups::find(&mut tx, name).await?.id),
         None => None,

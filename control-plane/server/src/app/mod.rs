@@ -14,6 +14,7 @@ pub(crate) mod groups;
 pub(crate) mod home;
 pub(crate) mod lockdown;
 pub(crate) mod notices;
+pub(crate) mod offers;
 pub(crate) mod people;
 mod reach;
 mod refusal;
@@ -25,6 +26,7 @@ pub(crate) mod sponsors;
 pub(crate) mod status;
 pub(crate) mod tokens;
 mod views;
+mod was;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,11 +42,12 @@ use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;
 use crate::http::Visits;
-use crate::net::FeedAuthority;
+use crate::net::{Acme, Certificates, FeedAuthority};
 
 /// The answer of a JSON route: the body, with a status where it is not 200.
 pub(crate) type Answer<T, S = ()> = Result<<S as Answered<T>>::Body, Refusal>;
@@ -92,6 +95,10 @@ pub(crate) struct Server {
     pub(crate) accounts: Accounts,
     /// Whose word counts about who asks.
     pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
+    /// The portal's certificate.
+    pub(crate) certificates: Arc<Certificates>,
+    /// The authority that is asked for certificates, where one is.
+    pub(crate) acme: Option<Acme>,
     /// How much strangers may ask for.
     pub(crate) visits: Visits,
     /// Work that outlives its request.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::requests::at_this_moment;
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{Holder, names, promised};
-use super::{App, Record, Refusal, Server, allow, allow_read, groups, reason, sponsors, views};
+use super::{App, Record, Refusal, Server, Was, allow, allow_read, groups, reason, sponsors, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
 /// Lists everybody with what they have.
@@ -220,13 +220,20 @@ async fn depart(
 }
 
 /// Says what a person may do for others.
-pub(crate) async fn set_role(app: &App, actor: &Actor, email: &Email, role: Role) -> Result<Person, Refusal> {
+pub(crate) async fn set_role(
+    app: &App,
+    actor: &Actor,
+    email: &Email,
+    role: Role,
+    was: Was<Role>,
+) -> Result<Person, Refusal> {
     let subject = Subject::Person(email.clone());
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let actor = &at_this_moment(&mut tx, actor, now).await?;
     allow(actor, Action::PersonRole, &subject)?;
     let person = find(&mut tx, email).await?;
+    was.require(&person.role, &format!("the role of {email}"), ToString::to_string)?;
     let owners =
         tx.people().await?.into_iter().filter(|it| it.role == Role::Owner && it.state == PrincipalState::Active);
     let others = owners.filter(|owner| owner.id != person.id).count();

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use doorward_domain::{
-    self as domain, Action, Actor, Asked, Decided, Decision, Principal, Receiver, RequestState, Resource, SignedIn,
-    Subject, authorise, micros,
+    self as domain, Action, Actor, Asked, Decided, Decision, Principal, Receiver, RequestState, Resource, Shorter,
+    SignedIn, Subject, authorise, micros,
 };
 use doorward_model::{Email, GrantId, PrincipalId, RequestId, ResourceId, Span, TimeLimit, Timestamp};
 use doorward_store::{Outbox, ReadTx, WriteTx};
@@ -42,6 +42,9 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>, all: bool
     }
     let mut seen = std::collections::HashSet::new();
     requests.retain(|request| seen.insert(request.id));
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
     let context = Context::read(&mut read).await?;
     let mut shown = Vec::new();
     for request in requests {
@@ -110,9 +113,10 @@ pub(crate) async fn approve(
     id: RequestId,
     approval: RequestApproval,
 ) -> Result<RequestApproved, Refusal> {
-    let RequestApproval { valid_for: shorter, reason: why } = approval;
+    let RequestApproval { valid_for, until, reason: why } = approval;
     let why = reason(why)?;
     let now = app.clock.now();
+    let shorter = shorter(valid_for, until, now)?;
     let mut tx = app.store.write().await?;
     let request = find(&mut tx, id).await?;
     let actor = &at_this_moment(&mut tx, actor, now).await?;
@@ -213,6 +217,20 @@ pub(crate) async fn at_this_moment(tx: &mut WriteTx, actor: &Actor, now: Timesta
     let person = tx.person(signed_in.id).await?.ok_or_else(gone)?;
     person.require_active("a say", now)?;
     Ok(Actor::Person(SignedIn { role: person.role, ..signed_in.clone() }))
+}
+
+fn shorter(valid_for: Option<Span>, until: Option<TimeLimit>, now: Timestamp) -> Result<Option<Shorter>, Refusal> {
+    match (valid_for, until) {
+        (Some(_), Some(_)) => {
+            Err(Refusal::Invalid("`for` and `until` exclude each other: give one of them".to_owned()))
+        }
+        (Some(span), None) => Ok(Some(Shorter::For(span))),
+        (None, Some(until)) => {
+            let until = until.resolve(now).map_err(|error| Refusal::Invalid(error.to_string()))?;
+            Ok(Some(Shorter::Until(until)))
+        }
+        (None, None) => Ok(None),
+    }
 }
 
 fn asked(

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{emails, names};
-use super::{App, Record, Refusal, allow, allow_read, people, views};
+use super::was::or_none;
+use super::{App, Record, Refusal, Was, allow, allow_read, people, views};
 use crate::api::{EndOutcome, Ended, Resource, ResourceNew};
 
 /// Lists resources.
@@ -31,18 +32,37 @@ pub(crate) async fn find(read: &mut ReadTx, name: &ResourceName) -> Result<domai
     read.resource_by_name(name).await?.ok_or_else(missing)
 }
 
+/// Shows a resource.
+pub(crate) async fn show(app: &App, actor: &Actor, name: &ResourceName) -> Result<Resource, Refusal> {
+    allow_read(actor)?;
+    let mut read = app.store.read().await?;
+    let resource = find(&mut read, name).await?;
+    let owner = owner_of(&mut read, &resource).await?;
+    Ok(views::resource(app, resource, owner))
+}
+
+async fn owner_of(read: &mut ReadTx, resource: &domain::Resource) -> Result<Option<Email>, Refusal> {
+    match resource.owner {
+        Some(id) => Ok(read.person(id).await?.map(|person| person.email)),
+        None => Ok(None),
+    }
+}
+
 /// Says who answers for a resource, or that nobody does.
 pub(crate) async fn set_owner(
     app: &App,
     actor: &Actor,
     name: &ResourceName,
     owner: Option<Email>,
+    was: Was<Option<Email>>,
 ) -> Result<Resource, Refusal> {
     let subject = Subject::Resource(name.clone());
     allow(actor, Action::ResourceOwner, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let resource = find(&mut tx, name).await?;
+    let before = owner_of(&mut tx, &resource).await?;
+    was.require(&before, &format!("who answers for {name}"), |is| or_none(is.as_ref()))?;
     let resource = match &owner {
         Some(email) => resource.owned_by(&people::find(&mut tx, email).await?, now)?,
         None => domain::Resource { owner: None, ..resource },
@@ -59,8 +79,9 @@ pub(crate) async fn set_window(
     actor: &Actor,
     name: &ResourceName,
     window: Option<Span>,
+    was: Was<Option<Span>>,
 ) -> Result<Resource, Refusal> {
-    set_terms(app, actor, name, Action::ResourceWindow, window).await
+    set_terms(app, actor, name, Action::ResourceWindow, (window, was)).await
 }
 
 /// Says how much time one request for a resource may ask for.
@@ -69,8 +90,9 @@ pub(crate) async fn set_span(
     actor: &Actor,
     name: &ResourceName,
     span: Option<Span>,
+    was: Was<Option<Span>>,
 ) -> Result<Resource, Refusal> {
-    set_terms(app, actor, name, Action::ResourceSpan, span).await
+    set_terms(app, actor, name, Action::ResourceSpan, (span, was)).await
 }
 
 async fn set_terms(
@@ -78,7 +100,7 @@ async fn set_terms(
     actor: &Actor,
     name: &ResourceName,
     action: Action,
-    span: Option<Span>,
+    (span, was): (Option<Span>, Was<Option<Span>>),
 ) -> Result<Resource, Refusal> {
     let subject = Subject::Resource(name.clone());
     allow(actor, action, &subject)?;
@@ -87,17 +109,16 @@ async fn set_terms(
     let mut resource = find(&mut tx, name).await?;
     // Leases follow the window; what may be asked for concerns no gateway.
     let devices = if action == Action::ResourceWindow {
+        was.require(&resource.sign_in_window, &format!("the sign-in window of {name}"), |is| or_none(is.as_ref()))?;
         resource.sign_in_window = span;
         tx.resource_devices(resource.id, now).await?
     } else {
+        was.require(&resource.request_span_max, &format!("the longest request for {name}"), |is| or_none(is.as_ref()))?;
         resource.request_span_max = span;
         Vec::new()
     };
     tx.resource_update(&resource).await?;
-    let owner = match resource.owner {
-        Some(id) => tx.person(id).await?.map(|person| person.email),
-        None => None,
-    };
+    let owner = owner_of(&mut tx, &resource).await?;
     let record = Record { at: now, actor, action, subject, detail: json!({ "span": span }) };
     app.commit(tx, record, Outbox::Devices(devices)).await?;
     Ok(views::resource(app, resource, owner))

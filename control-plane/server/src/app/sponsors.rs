@@ -6,7 +6,8 @@ use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 
 use super::grants::refuse_own_hand;
-use super::{App, Record, Refusal, allow, people};
+use super::was::or_none;
+use super::{App, Record, Refusal, Was, allow, allow_read, people};
 use crate::api::Person;
 
 /// What changed for those somebody answered for.
@@ -23,13 +24,24 @@ pub(crate) struct Lost {
 }
 
 /// Gives a contractor another sponsor.
-pub(crate) async fn set(app: &App, actor: &Actor, email: &Email, sponsor: &Email) -> Result<Person, Refusal> {
+pub(crate) async fn set(
+    app: &App,
+    actor: &Actor,
+    email: &Email,
+    sponsor: &Email,
+    was: Was<Option<Email>>,
+) -> Result<Person, Refusal> {
     let subject = Subject::Person(email.clone());
     allow(actor, Action::PersonSponsor, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let person = people::find(&mut tx, email).await?;
     refuse_own_hand(&mut tx, actor, &person).await?;
+    let before = match person.sponsor {
+        Some(id) => tx.person(id).await?.map(|sponsor| sponsor.email),
+        None => None,
+    };
+    was.require(&before, &format!("who answers for {email}"), |is| or_none(is.as_ref()))?;
     let sponsor = people::find(&mut tx, sponsor).await?;
     tx.person_update(&person.sponsored_by(&sponsor, now)?).await?;
     let record =
@@ -38,6 +50,26 @@ pub(crate) async fn set(app: &App, actor: &Actor, email: &Email, sponsor: &Email
     let mut read = app.store.read().await?;
     let person = people::find(&mut read, email).await?;
     app.render_person(&mut read, &person, now).await
+}
+
+/// Whom and what somebody answers for.
+#[derive(Debug, Default)]
+pub(crate) struct Charge {
+    pub(crate) contractors: Vec<Email>,
+    pub(crate) resources: Vec<ResourceName>,
+}
+
+/// Lists whom and what somebody answers for.
+pub(crate) async fn charge(app: &App, actor: &Actor, email: &Email) -> Result<Charge, Refusal> {
+    allow_read(actor)?;
+    let mut read = app.store.read().await?;
+    let person = people::find(&mut read, email).await?;
+    let contractors = read.people_sponsored_by(person.id).await?;
+    let resources = read.resources().await?.into_iter().filter(|resource| resource.owner == Some(person.id));
+    Ok(Charge {
+        contractors: contractors.into_iter().map(|contractor| contractor.email).collect(),
+        resources: resources.map(|resource| resource.name).collect(),
+    })
 }
 
 /// Finds who takes over from somebody who goes.

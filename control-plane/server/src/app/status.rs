@@ -3,7 +3,8 @@
 use doorward_domain::{Actor, Alert, Receipt};
 
 use super::{App, Refusal, allow_read, gateways, lockdown, notices};
-use crate::api::{self, MailStatus, RecentReceipt, Status};
+use crate::api::{self, CertificateSource, MailStatus, RecentReceipt, Status};
+use crate::net::Source;
 
 /// Receipts and alerts in a status.
 const RECENT_MAX: u32 = 10;
@@ -35,6 +36,7 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
         revision: read.revision().await?.0,
+        certificate: certificate(app),
         gateways: read.gateways().await?.into_iter().map(|gateway| gateways::render(app, gateway)).collect(),
         people: counts.people,
         devices: counts.devices,
@@ -45,6 +47,22 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         ends_soon,
         mail,
     })
+}
+
+fn certificate(app: &App) -> api::Certificate {
+    let (facts, outlook) = (app.certificates.facts(), app.certificates.outlook());
+    api::Certificate {
+        source: match facts.source {
+            Source::Own => CertificateSource::Own,
+            Source::Files => CertificateSource::Files,
+            Source::Acme => CertificateSource::Acme,
+        },
+        sha256: facts.sha256,
+        names: facts.names,
+        ends_at: facts.not_after,
+        next_at: outlook.next_at,
+        trouble: outlook.trouble,
+    }
 }
 
 fn urgent(alerts: Vec<Alert>) -> Vec<api::Alert> {

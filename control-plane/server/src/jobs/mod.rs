@@ -1,14 +1,16 @@
-//! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, and commits of
-//! other replicas are noticed.
+//! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, commits of other
+//! replicas are noticed, and the portal's certificate is renewed.
 //!
 //! Access ends without this: leases carry their deadlines, and gateways compare them on each packet. Only the end of a
 //! sponsor's own time takes something away here, from those they answered for.
 
+mod certificates;
 mod ends;
 mod hours;
 mod mails;
 mod notices;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_domain::{Alert, AlertKind};
@@ -30,9 +32,17 @@ const REVISION_EVERY: Duration = Duration::from_millis(500);
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs the jobs until `shutdown`.
-pub(crate) async fn run(app: App, shutdown: Shutdown) {
+pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>, shutdown: Shutdown) {
     let jobs = async {
-        tokio::join!(ends_loop(&app), notices_loop(&app), mails_loop(&app), revision_loop(&app), prune_loop(&app))
+        let certificates = certificates::look_after(&app, certificate_files);
+        tokio::join!(
+            ends_loop(&app),
+            notices_loop(&app),
+            mails_loop(&app),
+            revision_loop(&app),
+            prune_loop(&app),
+            certificates
+        )
     };
     tokio::select! {
         () = shutdown.cancelled() => {}

@@ -1,5 +1,6 @@
 //! Listeners: who may connect, over what, and in which bounds. What is said on a connection is the routers' business.
 
+mod acme;
 mod certificates;
 mod files;
 mod mail;
@@ -10,6 +11,7 @@ mod serve;
 mod tls;
 mod unix;
 
+pub(crate) use acme::{Acme, AcmeError, renewal_of, warning_of};
 pub(crate) use certificates::FeedAuthority;
 pub(crate) use files::create_data_dir;
 pub(crate) use mail::{Mail, MailError};
@@ -17,5 +19,7 @@ pub(crate) use plain::PlainAcceptor;
 pub(crate) use provider::{Provider, ProviderError, Vouched};
 pub(crate) use seal::Seal;
 pub(crate) use serve::{Peer, serve};
-pub(crate) use tls::{TlsAcceptor, api_tls, feed_tls};
+pub(crate) use tls::{
+    Certificates, Facts, Outlook, Source, TlsAcceptor, feed_tls, open_certificates, portal_tls, read_files,
+};
 pub(crate) use unix::{SocketAccess, UnixAcceptor, bind_unix};

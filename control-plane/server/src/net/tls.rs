@@ -1,40 +1,50 @@
-//! TLS 1.3 listeners: the API's and the feed's.
+//! TLS 1.3 listeners: the portal's and the feed's.
+
+mod held;
+mod own;
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::server::TlsStream;
 
-use super::certificates::{FeedAuthority, Identity, gateway_of, self_signed, sha256};
-use super::files::{create_private_dir, file_error, read_optional, write_private};
+use self::own::{own, own_names};
+use super::acme::{ACME_TLS_ALPN, Acme};
+use super::certificates::{FeedAuthority, gateway_of, sha256};
+use super::files::file_error;
 use super::serve::{Acceptor, GatewayCertificate, Peer};
-use crate::{ControlPlaneError, ServerSection};
+use crate::{ControlPlaneConfig, ControlPlaneError};
+
+pub(crate) use self::held::{Certificates, Facts, Held, Outlook, Source, read_files};
 
 /// A handshake takes two round trips; whoever needs longer than this holds a place for nothing.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes in flight at most: each costs a signature, and a flood of them must not grow memory.
 const HANDSHAKES_MAX: usize = 128;
 
-/// The API's certificate: TLS configuration, and the digest that people compare.
-pub(crate) struct ApiCertificate {
-    pub(crate) config: Arc<ServerConfig>,
-    pub(crate) sha256: String,
-}
-
-/// Reads the configured certificate, or the generated one, or generates it.
-pub(crate) fn api_tls(section: &ServerSection, data_dir: &Path) -> Result<ApiCertificate, ControlPlaneError> {
-    let identity = match (&section.tls_certificate, &section.tls_key) {
-        (Some(certificate), Some(key)) => read_identity(certificate, key)?,
-        (None, None) => generated_identity(section, data_dir)?,
+/// Opens the certificate in use: the owner's files, the authority's last one, or the own one, which is made where it has to
+/// be. `portal` is the host under which people reach the server.
+pub(crate) fn open_certificates(
+    config: &ControlPlaneConfig,
+    portal: &str,
+    acme: Option<&Acme>,
+) -> Result<Arc<Certificates>, ControlPlaneError> {
+    let section = &config.server;
+    let held = match (&section.tls_certificate, &section.tls_key) {
+        (Some(certificate), Some(key)) => read_files(certificate, key)?,
+        (None, None) => match acme.map(Acme::kept).transpose()?.flatten() {
+            Some(held) => held,
+            None => {
+                let tunnel = [config.network.gateway_v4().into(), config.network.gateway_v6().into()];
+                own(&config.data_dir.join("tls"), own_names(portal, tunnel))?
+            }
+        },
         (Some(_), None) | (None, Some(_)) => {
             return Err(ControlPlaneError::Config(
                 "`[server] tls_certificate` and `tls_key` go together: set both, or neither to have one generated"
@@ -42,15 +52,19 @@ pub(crate) fn api_tls(section: &ServerSection, data_dir: &Path) -> Result<ApiCer
             ));
         }
     };
-    let sha256 = identity.chain.first().map(|leaf| hex::encode(sha256(leaf))).unwrap_or_default();
+    Ok(Certificates::new(held, Arc::default()))
+}
+
+/// Builds the portal's TLS.
+pub(crate) fn portal_tls(certificates: &Arc<Certificates>) -> Result<Arc<ServerConfig>, ControlPlaneError> {
+    let resolver = Arc::clone(certificates);
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(tls_error)?
         .with_no_client_auth()
-        .with_single_cert(identity.chain, identity.key)
-        .map_err(tls_error)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(ApiCertificate { config: Arc::new(config), sha256 })
+        .with_cert_resolver(resolver);
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), ACME_TLS_ALPN.to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// Builds the feed's TLS: a client certificate is optional, since enrolment comes before it; without one, only the
@@ -129,6 +143,8 @@ async fn accept_loop(
                 tracing::debug!(%error, "TCP_NODELAY");
             }
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                // An authority has seen what it came for, and says no more.
+                Ok(Ok(stream)) if stream.get_ref().1.alpn_protocol() == Some(ACME_TLS_ALPN) => {}
                 Ok(Ok(stream)) => {
                     let peer = peer_of(&stream, source, feed);
                     // The receiver is gone only when the server leaves.
@@ -154,53 +170,8 @@ fn peer_of(stream: &TlsStream<TcpStream>, source: SocketAddr, feed: bool) -> Pee
     Peer::FeedTls { source, certificate }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
-}
-
-fn generated_identity(section: &ServerSection, data_dir: &Path) -> Result<Identity, ControlPlaneError> {
-    let folder = data_dir.join("tls");
-    create_private_dir(&folder)?;
-    let (certificate_path, key_path) = (folder.join("cert.pem"), folder.join("key.pem"));
-    if read_optional(&certificate_path)?.is_none() || read_optional(&key_path)?.is_none() {
-        let (certificate, key) = self_signed(certificate_names(section.url.as_deref()))?;
-        write_private(&key_path, &key)?;
-        write_private(&certificate_path, &certificate)?;
-    }
-    read_identity(&certificate_path, &key_path)
-}
-
-/// Names and addresses for the generated certificate: the configured URL's host, this machine, and loopback.
-fn certificate_names(url: Option<&str>) -> Vec<String> {
-    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let host = url.and_then(|url| url.parse::<axum::http::Uri>().ok()).and_then(|uri| uri.host().map(str::to_owned));
-    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let fits = |name: &String| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-.:".contains(c));
-    for name in host.map(|host| host.trim_matches(['[', ']']).to_owned()).into_iter().chain([hostname]).filter(fits) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    names
-}
-
-fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, ControlPlaneError> {
-    let text = std::fs::read(certificate).map_err(|source| file_error("read", certificate, source))?;
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|error| not_pem(certificate, "a certificate chain", &error))?;
-    if chain.is_empty() {
-        return Err(ControlPlaneError::Tls {
-            message: format!("{} holds no certificate in PEM", certificate.display()),
-        });
-    }
-    let text = std::fs::read(key).map_err(|source| file_error("read", key, source))?;
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| not_pem(key, "a private key", &error))?;
-    Ok(Identity { chain, key })
-}
-
-fn not_pem(path: &Path, what: &str, error: &rustls_pki_types::pem::Error) -> ControlPlaneError {
-    ControlPlaneError::Tls { message: format!("{} does not hold {what} in PEM ({error})", path.display()) }
 }
 
 fn tls_error(error: rustls::Error) -> ControlPlaneError {

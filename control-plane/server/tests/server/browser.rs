@@ -1,5 +1,7 @@
 //! A browser as far as the server can tell: it keeps cookies, names its origin, and sends forms and JSON.
 
+use std::net::Ipv4Addr;
+
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
@@ -60,6 +62,8 @@ pub(crate) struct Browser<'a> {
     pub(crate) host: String,
     /// The origin of the page that makes it ask; `None` for none.
     pub(crate) origin: Option<String>,
+    /// Where it is.
+    pub(crate) source: Ipv4Addr,
     /// More headers.
     pub(crate) more: Vec<(&'static str, String)>,
 }
@@ -67,7 +71,7 @@ pub(crate) struct Browser<'a> {
 impl<'a> Browser<'a> {
     pub(crate) fn new(world: &'a World) -> Self {
         let (host, origin) = (HOST.to_owned(), Some(ORIGIN.to_owned()));
-        Self { world, cookie: None, away: None, host, origin, more: Vec::new() }
+        Self { world, cookie: None, away: None, host, origin, source: Ipv4Addr::LOCALHOST, more: Vec::new() }
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
@@ -85,7 +89,8 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) async fn send(&mut self, method: Method, path: &str, kind: &str, body: String) -> Reply {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(self.world.tls().await)).await.unwrap();
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(self.world.tls_from(self.source).await)).await.unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder().method(method.clone()).uri(path).header("host", &self.host);
         if let Some(cookie) = &self.cookie {

@@ -91,7 +91,7 @@ on_both!(a_login_ends_where_it_was_made_for, |world: World| async move {
     assert_eq!(own(&two).await, StatusCode::OK, "another login goes on");
     let row = &world.get("/api/v1/audit/tail?lines=1").await["rows"][0];
     assert_eq!((&row["action"], &row["actor"]), (&json!("sign_out"), &json!("person:anna@shop.example")));
-    assert_eq!(out(&token).await, StatusCode::BAD_REQUEST, "an API token is revoked by its name");
+    assert_eq!(out(&token).await, StatusCode::FORBIDDEN, "an API token is revoked by its name");
     assert_eq!(own(&token).await, StatusCode::OK);
 });
 

@@ -7,9 +7,13 @@ mod access_fixtures;
 #[cfg(test)]
 mod accounts;
 #[cfg(test)]
+mod acme;
+#[cfg(test)]
 mod addresses;
 #[cfg(test)]
 mod api;
+#[cfg(test)]
+mod asking;
 #[cfg(test)]
 mod authenticator;
 #[cfg(test)]
@@ -31,15 +35,23 @@ mod forged;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod idp;
 #[cfg(test)]
 mod logins;
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod pebble;
+#[cfg(test)]
 mod policy;
+#[cfg(test)]
+mod portal;
 #[cfg(test)]
 mod provider;
 #[cfg(test)]

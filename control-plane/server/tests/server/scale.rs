@@ -199,6 +199,9 @@ async fn pages_of_a_large_shop_answer_within_fifty_milliseconds() {
         "/admin/grants",
         "/admin/timeline?state=month&page=30",
         "/admin/resources",
+        "/admin/resources/resource-07",
+        "/admin/groups",
+        "/approvals",
         "/admin/audit",
         "/admin/audit?q=nowhere",
     ] {

@@ -1,5 +1,6 @@
 //! A server of one's own for a test, and a client for it.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpSocket, TcpStream, UnixStream};
 
 /// Waits in tests end here: far more than anything takes, so that only a defect runs into it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -162,15 +163,15 @@ impl World {
     }
 
     pub(crate) async fn tls(&self) -> impl Io + 'static {
-        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned(self.ready.certificate_sha256.clone())))
-            .with_no_client_auth();
-        let tcp = TcpStream::connect(self.ready.https).await.unwrap();
-        let name = ServerName::try_from("localhost").unwrap();
-        tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
+        tls_to(self.ready.https, &self.ready.certificate_sha256).await
+    }
+
+    /// The same from an address of this machine's own, where many strangers are to come from many places.
+    pub(crate) async fn tls_from(&self, source: Ipv4Addr) -> impl Io + 'static {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        let tcp = socket.connect(self.ready.https).await.unwrap();
+        greet(tcp, trusting(&self.ready.certificate_sha256)).await.unwrap()
     }
 
     /// A staff member, a resource, a grant of one hour, and a device. Returns the device.
@@ -212,6 +213,8 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
             trusted_proxies: settings.trusted_proxies.iter().map(|prefix| prefix.parse().unwrap()).collect(),
             ..ServerSection::default()
         },
+        acme: doorward_control_plane::AcmeSection::default(),
+        opened: Vec::new(),
         mail: doorward_control_plane::MailSection {
             url: settings.mail.map(ToOwned::to_owned),
             from: Some("Doorward <door@shop.example>".to_owned()),
@@ -265,6 +268,34 @@ pub(crate) async fn request(
     let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
     let request = request.header("content-type", "application/json").body(Full::new(body)).unwrap();
     tokio::time::timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap()
+}
+
+/// Opens a connection to a server that has this certificate.
+pub(crate) async fn tls_to(address: std::net::SocketAddr, sha256: &str) -> impl Io + 'static {
+    connect(address, trusting(sha256)).await.unwrap()
+}
+
+/// Trusts this certificate alone.
+pub(crate) fn trusting(sha256: &str) -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned(sha256.to_owned())))
+        .with_no_client_auth()
+}
+
+/// Shakes hands with a server that is reached as localhost.
+pub(crate) async fn connect(
+    address: std::net::SocketAddr,
+    config: ClientConfig,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    greet(TcpStream::connect(address).await.unwrap(), config).await
+}
+
+async fn greet(tcp: TcpStream, config: ClientConfig) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let name = ServerName::try_from("localhost").unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }
 
 /// Believes one certificate, by its digest.

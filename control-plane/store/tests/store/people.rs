@@ -63,7 +63,7 @@ async fn a_session_waits_for_the_policy_until_it_is_settled(database: TestDataba
     let mut tx = world.store.write().await.unwrap();
     tx.web_session_add(&hash, &pending).await.unwrap();
     assert_eq!(tx.web_session(&hash).await.unwrap().unwrap().0, pending);
-    tx.web_session_settle(session.id).await.unwrap();
+    tx.web_session_policy(session.id, false).await.unwrap();
     assert_eq!(tx.web_session(&hash).await.unwrap().unwrap().0, session);
 }
 

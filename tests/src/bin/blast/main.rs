@@ -6,6 +6,7 @@
 //! It seals for its own sessions alone, so nothing here can be replayed at anybody else.
 
 mod answer;
+mod arithmetic;
 mod bank;
 mod client;
 mod config;
@@ -44,6 +45,8 @@ enum Role {
     Answer(answer::Arguments),
     /// Devices that shake hands, again and again; starts when told so by a line on standard input
     Shake(shake::Arguments),
+    /// No load: says what a handshake's arithmetic costs on this machine
+    Arithmetic(arithmetic::Arguments),
     /// The admin: registers people, resources, grants and devices over Doorward's admin socket
     Register(register::Arguments),
 }
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Role::Hold(arguments) => hold::run(&arguments),
         Role::Answer(arguments) => answer::run(&arguments),
         Role::Shake(arguments) => shake::run(&arguments),
+        Role::Arithmetic(arguments) => arithmetic::run(&arguments),
         Role::Register(arguments) => register::run(&arguments),
     };
     match outcome {

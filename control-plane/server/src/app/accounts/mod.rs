@@ -55,9 +55,8 @@ pub(crate) struct Accounts {
 
 impl Accounts {
     /// Opens the key of the seal and reads the policy.
-    pub(crate) fn open(config: &ControlPlaneConfig) -> Result<Self, ControlPlaneError> {
+    pub(crate) fn open(config: &ControlPlaneConfig, site: Site) -> Result<Self, ControlPlaneError> {
         let server = &config.server;
-        let site = Site::new(server)?;
         Ok(Self {
             provider: Provider::new(&config.oidc, site.link("/sign-in/provider/callback"))?,
             seal: Seal::open(&config.data_dir.join("keys"))?,

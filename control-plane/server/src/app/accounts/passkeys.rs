@@ -214,6 +214,16 @@ async fn refuse_copied(
     Ok(())
 }
 
+/// Says whether to ask somebody for a passkey: they have none, and browsers take one at this address.
+pub(crate) async fn is_wanted(app: &App, visitor: &Visitor, actor: &Actor) -> Result<bool, Refusal> {
+    let Actor::Person(person) = actor else { return Ok(false) };
+    let local = visitor.host.eq_ignore_ascii_case("localhost");
+    if app.accounts.site.relying(&visitor.host).is_none() || !(local || app.certificates.is_trusted()) {
+        return Ok(false);
+    }
+    Ok(app.store.read().await?.passkeys_of(person.id).await?.is_empty())
+}
+
 fn relying<'a>(app: &'a App, visitor: &Visitor) -> Result<&'a RelyingParty, Refusal> {
     app.accounts.site.relying(&visitor.host).ok_or_else(|| {
         Refusal::Invalid(

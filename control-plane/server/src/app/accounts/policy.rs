@@ -1,5 +1,5 @@
 //! The access policy: accepted at the first sign-in, and again when its text is another one. Until then a sign-in opens
-//! nothing: no page, no API, and no device's window.
+//! nothing: no page, no API, and no device's window. Proving a factor again opens the window too, and asks for the same.
 
 use doorward_domain::{Action, Actor, Principal, SignedIn, Subject, WebSession, may_sign_in, signed_in};
 use doorward_model::Timestamp;
@@ -45,7 +45,7 @@ pub(crate) async fn accept(
     let mut tx = app.store.write().await?;
     let person = tx.person(person.id).await?.filter(|person| may_sign_in(person, now)).ok_or_else(shut_out)?;
     tx.policy_accept(person.id, version, now).await?;
-    tx.web_session_settle(session.id).await?;
+    tx.web_session_policy(session.id, false).await?;
     tx.person_update(&signed_in(&person, app.terms.sign_in_window, now)).await?;
     let devices = live_devices(&mut tx, person.id).await?;
     let detail = json!({ "version": version, "devices": devices });

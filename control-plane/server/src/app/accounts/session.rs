@@ -129,7 +129,7 @@ pub(crate) async fn sign_out(app: &App, person: &SignedIn, session: &WebSession)
 /// Ends the token of `doorward login` that a request comes with.
 pub(crate) async fn log_out(app: &App, actor: &Actor, token: Option<&str>) -> Result<(), Refusal> {
     let missing = || {
-        Refusal::Invalid(
+        Refusal::Refused(
             "only a token of `doorward login` logs out: sign out on the portal, or `doorward token revoke NAME`"
                 .to_owned(),
         )

@@ -49,6 +49,11 @@ impl Site {
         Ok(Self { url, names, relying })
     }
 
+    /// Returns where people reach the server.
+    pub(crate) const fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// Returns the address of a page, for links that are shown or mailed.
     pub(crate) fn link(&self, path: &str) -> String {
         let base = self.url.as_str().trim_end_matches('/');

@@ -1,13 +1,15 @@
-//! Proving a second factor again, for what needs a fresh one.
+//! Proving a second factor again: for what needs a fresh one, and to open the window of one's devices again without
+//! signing out first. A proof of presence is what a window counts from, whatever it was given for.
 
-use doorward_domain::{Action, Actor, SignedIn, Subject, WebSession, account_subject};
+use doorward_domain::{Action, Actor, SignedIn, Subject, WebSession, account_subject, may_sign_in, signed_in};
 use doorward_model::Timestamp;
 use doorward_store::{Outbox, WriteTx};
 use serde_json::json;
 
 use super::passkeys::{self, Finished, Started};
-use super::sign_in::fail;
-use super::{Visitor, recovery, totp};
+use super::sign_in::{fail, shut_out};
+use super::{Visitor, policy, recovery, totp};
+use crate::app::grants::live_devices;
 use crate::app::{App, Record, Refusal, allow};
 
 /// Begins to ask for a passkey.
@@ -89,8 +91,17 @@ async fn commit(
     let subject = Subject::Person(person.email.clone());
     allow(&actor, Action::StepUp, &subject)?;
     tx.web_session_factor(session.id, now).await?;
-    let detail = json!({ "method": method, "session": session.id });
-    app.commit(tx, Record { at: now, actor: &actor, action: Action::StepUp, subject, detail }, Outbox::None)
-        .await
-        .map(drop)
+    let held = tx.person(person.id).await?.filter(|held| may_sign_in(held, now)).ok_or_else(shut_out)?;
+    let policy_pending = policy::is_pending(app, &mut tx, &held).await?;
+    let mut devices = Vec::new();
+    if policy_pending {
+        tx.web_session_policy(session.id, true).await?;
+    } else {
+        tx.person_update(&signed_in(&held, app.terms.sign_in_window, now)).await?;
+        devices = live_devices(&mut tx, held.id).await?;
+    }
+    let detail =
+        json!({ "method": method, "session": session.id, "devices": devices, "policy_pending": policy_pending });
+    let record = Record { at: now, actor: &actor, action: Action::StepUp, subject, detail };
+    app.commit(tx, record, Outbox::Devices(devices)).await.map(drop)
 }

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use doorward_model::Email;
 
 use super::Refusals;
-use crate::api::{InvitationMade, OwnerLinkMade, OwnerLinkNew};
+use crate::api::{InvitationMade, LogoutRequest, OwnerLinkMade, OwnerLinkNew};
 use crate::app::{Answer, App, Caller, Refusal, accounts};
 use crate::http::{ApiJson, ApiPath, bearer};
 
@@ -35,7 +35,12 @@ pub(crate) async fn invite(
 
 /// Ends the token of `doorward login` that the request comes with.
 #[utoipa::path(post, path = "/api/v1/logout", tag = "people", responses((status = 204), Refusals))]
-pub(crate) async fn log_out(State(app): State<App>, caller: Caller, headers: HeaderMap) -> Result<StatusCode, Refusal> {
+pub(crate) async fn log_out(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    ApiJson(LogoutRequest {}): ApiJson<LogoutRequest>,
+) -> Result<StatusCode, Refusal> {
     accounts::session::log_out(&app, &caller.0, bearer(&headers)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

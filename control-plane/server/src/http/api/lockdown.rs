@@ -4,7 +4,7 @@ use axum::extract::State;
 
 use super::Refusals;
 use crate::api::{LockdownOutcome, LockdownSet, LockdownStatus};
-use crate::app::{Answer, App, Caller, lockdown};
+use crate::app::{Answer, App, Caller, Was, lockdown};
 use crate::http::ApiJson;
 
 /// Says whether a lockdown is on.
@@ -22,5 +22,5 @@ pub(crate) async fn set(
     caller: Caller,
     ApiJson(set): ApiJson<LockdownSet>,
 ) -> Answer<LockdownOutcome> {
-    lockdown::set(&app, &caller.0, set).await.map(axum::Json)
+    lockdown::set(&app, &caller.0, set, Was::Anything).await.map(axum::Json)
 }

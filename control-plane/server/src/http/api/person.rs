@@ -6,7 +6,7 @@ use doorward_model::Email;
 
 use super::Refusals;
 use crate::api::{EndOutcome, EndRequest, Person, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet};
-use crate::app::{Answer, App, Caller, people, sponsors};
+use crate::app::{Answer, App, Caller, Was, people, sponsors};
 use crate::http::{ApiJson, ApiPath};
 
 /// Lists people.
@@ -78,7 +78,7 @@ pub(crate) async fn set_role(
     ApiPath(email): ApiPath<Email>,
     ApiJson(set): ApiJson<PersonRoleSet>,
 ) -> Answer<Person> {
-    people::set_role(&app, &caller.0, &email, set.role.into()).await.map(axum::Json)
+    people::set_role(&app, &caller.0, &email, set.role.into(), Was::Anything).await.map(axum::Json)
 }
 
 /// Says who answers for a contractor.
@@ -90,5 +90,5 @@ pub(crate) async fn set_sponsor(
     ApiPath(email): ApiPath<Email>,
     ApiJson(set): ApiJson<PersonSponsorSet>,
 ) -> Answer<Person> {
-    sponsors::set(&app, &caller.0, &email, &set.sponsor).await.map(axum::Json)
+    sponsors::set(&app, &caller.0, &email, &set.sponsor, Was::Anything).await.map(axum::Json)
 }

@@ -6,7 +6,7 @@ use doorward_model::ResourceName;
 
 use super::Refusals;
 use crate::api::{EndOutcome, Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
-use crate::app::{Answer, App, Caller, resources};
+use crate::app::{Answer, App, Caller, Was, resources};
 use crate::http::{ApiJson, ApiPath};
 
 /// Lists resources.
@@ -47,7 +47,7 @@ pub(crate) async fn set_owner(
     ApiPath(name): ApiPath<ResourceName>,
     ApiJson(set): ApiJson<ResourceOwnerSet>,
 ) -> Answer<Resource> {
-    resources::set_owner(&app, &caller.0, &name, set.email).await.map(axum::Json)
+    resources::set_owner(&app, &caller.0, &name, set.email, Was::Anything).await.map(axum::Json)
 }
 
 /// Says how long after a sign-in a resource can be reached.
@@ -59,7 +59,7 @@ pub(crate) async fn set_window(
     ApiPath(name): ApiPath<ResourceName>,
     ApiJson(set): ApiJson<ResourceSpanSet>,
 ) -> Answer<Resource> {
-    resources::set_window(&app, &caller.0, &name, set.span).await.map(axum::Json)
+    resources::set_window(&app, &caller.0, &name, set.span, Was::Anything).await.map(axum::Json)
 }
 
 /// Says how much time one request for a resource may ask for.
@@ -71,5 +71,5 @@ pub(crate) async fn set_span(
     ApiPath(name): ApiPath<ResourceName>,
     ApiJson(set): ApiJson<ResourceSpanSet>,
 ) -> Answer<Resource> {
-    resources::set_span(&app, &caller.0, &name, set.span).await.map(axum::Json)
+    resources::set_span(&app, &caller.0, &name, set.span, Was::Anything).await.map(axum::Json)
 }

@@ -35,6 +35,7 @@ static ASSETS: &[Asset] = assets! {
     "doorward.css": CSS,
     "icon.svg": SVG,
     "live.js": MODULE,
+    "moment.js": MODULE,
     "passkey.js": MODULE,
     "qr.js": MODULE,
     "time.js": MODULE,

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
-use doorward_model::TimeLimit;
+use doorward_model::{Span, TimeLimit};
 use serde::Deserialize;
 
 use crate::app::Refusal;
@@ -40,6 +40,52 @@ pub(crate) fn several<T: FromStr<Err: Display>>(label: &str, text: &str) -> Resu
     }
 }
 
+/// The unit in which a form counts time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    Minutes,
+    #[default]
+    Hours,
+    Days,
+}
+
+impl Unit {
+    const fn letter(self) -> char {
+        match self {
+            Self::Minutes => 'm',
+            Self::Hours => 'h',
+            Self::Days => 'd',
+        }
+    }
+}
+
+/// Parses so many units of time; none where the field is empty.
+pub(crate) fn span(label: &str, amount: &str, unit: Unit) -> Result<Option<Span>, Refusal> {
+    let amount = amount.trim();
+    if amount.is_empty() {
+        return Ok(None);
+    }
+    if !amount.bytes().all(|letter| letter.is_ascii_digit()) {
+        return Err(Refusal::Invalid(format!("{label}: give a whole number, such as 8")));
+    }
+    needed(label, &format!("{amount}{}", unit.letter())).map(Some)
+}
+
+/// Parses a point in time as a browser's own field writes it. The module `moment.js` sends it as UTC; where no script
+/// runs, what was typed is UTC.
+pub(crate) fn moment(label: &str, text: &str) -> Result<Option<TimeLimit>, Refusal> {
+    let text = text.trim();
+    let bare = text.len() == "2026-12-24T18:00".len() && text.contains('T');
+    let whole = if bare { format!("{text}:00Z") } else { text.to_owned() };
+    match optional::<TimeLimit>(label, &whole)? {
+        Some(TimeLimit::After(_)) => {
+            Err(Refusal::Invalid(format!("{label}: give a date and a time, such as 2026-12-24T18:00")))
+        }
+        other => Ok(other),
+    }
+}
+
 /// Sorts a time limit into a span and a point in time, as the API wants them apart.
 pub(crate) fn span_or_end(limit: TimeLimit) -> (Option<TimeLimit>, Option<TimeLimit>) {
     match limit {
@@ -69,6 +115,20 @@ mod tests {
         let wrong = needed::<Email>("Email", "nobody").unwrap_err();
         assert!(matches!(&wrong, Refusal::Invalid(text) if text.contains("no email address")), "{wrong:?}");
         assert!(optional::<Email>("Sponsor", " ").unwrap().is_none());
+    }
+
+    #[test]
+    fn times_are_read_as_browsers_write_them() {
+        let at = |text: &str| moment("Until", text).unwrap().map(|limit| limit.to_string());
+        assert_eq!(at("2026-12-24T18:00").as_deref(), Some("2026-12-24T18:00:00Z"));
+        assert_eq!(at("2026-12-24T18:00:00.000Z").as_deref(), Some("2026-12-24T18:00:00Z"));
+        assert_eq!(at(" "), None);
+        assert!(moment("Until", "8h").is_err() && moment("Until", "tomorrow").is_err());
+        assert_eq!(span("For", "8", Unit::Hours).unwrap().unwrap().to_string(), "8h");
+        assert_eq!(span("For", "", Unit::Days).unwrap(), None);
+        for wrong in ["0", "-1", "1.5", "8h", "many"] {
+            assert!(span("For", wrong, Unit::Days).is_err(), "{wrong}");
+        }
     }
 
     #[test]

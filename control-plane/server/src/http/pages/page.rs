@@ -81,9 +81,10 @@ impl Who {
 
     /// The places of the main menu.
     pub(crate) fn places(&self) -> Vec<Link> {
-        let own = [link("/", "Home")];
+        let own = [link("/", "Home"), link("/requests", "Requests")];
+        let answers = self.answers().then(|| link("/approvals", "Approvals"));
         let console = self.sees_console().then(|| link("/admin", "Console"));
-        own.into_iter().filter(|_| self.has_session()).chain(console).collect()
+        own.into_iter().filter(|_| self.has_session()).chain(answers).chain(console).collect()
     }
 
     /// The rooms of the console.
@@ -95,6 +96,7 @@ impl Who {
         let rooms = [
             link("/admin", "Overview"),
             link("/admin/people", "People"),
+            link("/admin/groups", "Groups"),
             link("/admin/grants", "Grants"),
             link("/admin/timeline", "Timeline"),
             link("/admin/resources", "Resources"),
@@ -103,6 +105,22 @@ impl Who {
         ];
         let rooms = rooms.into_iter().chain(audit.then(|| link("/admin/audit", "Audit")));
         rooms.chain([link("/admin/lockdown", "Lockdown")]).collect()
+    }
+
+    /// Says whether it is theirs to answer requests by their role; who answers for a resource or a person besides is led
+    /// there from the start page.
+    fn answers(&self) -> bool {
+        match self.standing {
+            Standing::Machine => true,
+            Standing::Person(role) => role.answers(),
+        }
+    }
+
+    fn owns(&self) -> bool {
+        match self.standing {
+            Standing::Machine => true,
+            Standing::Person(role) => role == Role::Owner,
+        }
     }
 
     fn administers(&self) -> bool {
@@ -157,6 +175,11 @@ impl Page {
     /// Says whether to show what only admins may do. Leaving it out is a kindness: the use cases refuse by themselves.
     pub(crate) fn administers(&self) -> bool {
         self.who.as_ref().is_some_and(Who::administers)
+    }
+
+    /// Says whether to show what only owners may do.
+    pub(crate) fn owns(&self) -> bool {
+        self.who.as_ref().is_some_and(Who::owns)
     }
 
     /// Says whether this page belongs to the console.

@@ -2,7 +2,7 @@
 
 use doorward_domain::PrincipalState;
 
-use crate::api::{DeviceState, GrantState, PersonKind, PersonState};
+use crate::api::{DeviceState, GrantState, PersonKind, PersonRole, PersonState, RequestState};
 
 /// Something that is shown as a word.
 pub(crate) trait Worded {
@@ -98,6 +98,43 @@ impl Worded for PersonKind {
         match self {
             Self::Staff => "staff",
             Self::Contractor => "contractor",
+        }
+    }
+}
+
+impl Worded for RequestState {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Open => "waiting",
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Withdrawn => "withdrawn",
+            Self::Expired => "expired",
+        }
+    }
+
+    fn tone(&self) -> &'static str {
+        match self {
+            Self::Open => "warn",
+            Self::Approved => "good",
+            Self::Denied => "bad",
+            Self::Withdrawn | Self::Expired => "",
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        *self == Self::Open
+    }
+}
+
+impl Worded for PersonRole {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Approver => "approver",
+            Self::Auditor => "auditor",
+            Self::Member => "member",
         }
     }
 }

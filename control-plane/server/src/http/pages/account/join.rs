@@ -32,6 +32,8 @@ struct JoinPage<'a> {
     seed: Seed,
     error: Option<String>,
     provider: Option<String>,
+    /// Browsers warn of the certificate, and may refuse passkeys for it.
+    own_certificate: bool,
 }
 
 /// What the form sends, and what the module sends at the begin and the end of a ceremony.
@@ -124,6 +126,7 @@ async fn page(app: &App, kind: InvitationKind, secret: &str, sent: Option<(&Fill
         seed,
         error: sent.and_then(|(_, refusal)| mistake(refusal)),
         provider: provider_name(app).filter(|_| kind == InvitationKind::Join),
+        own_certificate: !app.certificates.is_trusted(),
     })
 }
 

@@ -144,7 +144,7 @@ fn provider_name(app: &App) -> Option<String> {
 }
 
 /// What a form says about its mistake; a defect or a database that is gone is for the frame to tell.
-fn mistake(refusal: &Refusal) -> Option<String> {
+pub(super) fn mistake(refusal: &Refusal) -> Option<String> {
     match refusal {
         Refusal::Invalid(sentence)
         | Refusal::Conflict(sentence)

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use doorward_domain::Actor;
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
@@ -11,7 +12,7 @@ use super::{Next, after_sign_in, mistake, next_or, policy_first, provider_name, 
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::sign_in::{self as signing_in, Typed};
 use crate::app::accounts::{Visitor, session};
-use crate::app::{App, Refusal};
+use crate::app::{App, Refusal, home};
 use crate::http::ApiJson;
 use crate::http::web::{AnySession, PageForm, forget, keep};
 
@@ -23,6 +24,8 @@ struct SignInPage {
     next: String,
     error: Option<String>,
     provider: Option<String>,
+    /// They come from the page that a gateway shows to devices whose window is closed.
+    lapsed: bool,
 }
 
 /// Where to go afterwards.
@@ -30,6 +33,9 @@ struct SignInPage {
 pub(super) struct Onward {
     #[serde(default)]
     next: Option<String>,
+    /// Set by the gateway's page for devices whose window is closed.
+    #[serde(default)]
+    lapsed: Option<String>,
 }
 
 impl Onward {
@@ -44,17 +50,31 @@ pub(super) async fn page(
     Query(onward): Query<Onward>,
 ) -> Shown {
     let next = next_or(onward.asked(), "/");
+    let lapsed = onward.lapsed.is_some();
     if let Ok(AnySession(session)) = session {
-        let pending = session.session.policy_pending;
-        let way = if pending { policy_first(next) } else { next.to_owned() };
-        return Ok(Redirect::to(&way).into_response());
+        if session.session.policy_pending {
+            return Ok(Redirect::to(&policy_first(next)).into_response());
+        }
+        // Their browser is signed in while their devices are not: a touch opens the window, without signing out first.
+        let actor = Actor::Person(session.person);
+        let again = lapsed && home::waits_for_sign_in(&app, &actor).await?;
+        return Ok(Redirect::to(if again { "/step-up?again=1" } else { next }).into_response());
     }
-    show_form(&app, String::new(), next, None)
+    show_form(&app, Asked { email: String::new(), next, lapsed, error: None })
 }
 
-fn show_form(app: &App, email: String, next: &str, error: Option<String>) -> Shown {
+/// What the form begins with.
+struct Asked<'a> {
+    email: String,
+    next: &'a str,
+    lapsed: bool,
+    error: Option<String>,
+}
+
+fn show_form(app: &App, asked: Asked<'_>) -> Shown {
+    let Asked { email, next, lapsed, error } = asked;
     let page = Page::new(None, "/sign-in").narrow();
-    show(&SignInPage { page, email, next: next.to_owned(), error, provider: provider_name(app) })
+    show(&SignInPage { page, email, next: next.to_owned(), error, provider: provider_name(app), lapsed })
 }
 
 /// What the form sends.
@@ -86,7 +106,9 @@ pub(super) async fn password(State(app): State<App>, visitor: Visitor, PageForm(
             Ok(response)
         }
         Err(refusal) => match mistake(&refusal) {
-            Some(sentence) => with_status(show_form(&app, email, next, Some(sentence)), &refusal),
+            Some(sentence) => {
+                with_status(show_form(&app, Asked { email, next, lapsed: false, error: Some(sentence) }), &refusal)
+            }
             None => Err(refusal),
         },
     }

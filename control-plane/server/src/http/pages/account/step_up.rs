@@ -8,7 +8,7 @@ use doorward_domain::Actor;
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::sign_in::{Onward, Proof};
+use super::sign_in::Proof;
 use super::{Next, mistake, next_or, with_status};
 use crate::app::accounts::passkeys::Started;
 use crate::app::accounts::{Visitor, step_up};
@@ -22,15 +22,26 @@ struct StepUpPage {
     page: Page,
     next: String,
     error: Option<String>,
+    /// It is for the window of their devices, rather than for something that they were about to do.
+    again: bool,
 }
 
-pub(super) async fn page(session: Session, Query(onward): Query<Onward>) -> Shown {
-    show_form(&session, next_or(onward.asked(), "/"), None)
+/// Why somebody is here.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Why {
+    #[serde(default)]
+    next: Option<String>,
+    #[serde(default)]
+    again: Option<String>,
 }
 
-fn show_form(session: &Session, next: &str, error: Option<String>) -> Shown {
+pub(super) async fn page(session: Session, Query(why): Query<Why>) -> Shown {
+    show_form(&session, next_or(why.next.as_deref(), "/"), why.again.is_some(), None)
+}
+
+fn show_form(session: &Session, next: &str, again: bool, error: Option<String>) -> Shown {
     let caller = Caller(Actor::Person(session.person.clone()));
-    show(&StepUpPage { page: Page::new(Some(&caller), "/step-up").narrow(), next: next.to_owned(), error })
+    show(&StepUpPage { page: Page::new(Some(&caller), "/step-up").narrow(), next: next.to_owned(), error, again })
 }
 
 /// What the form sends.
@@ -40,6 +51,8 @@ pub(super) struct Filled {
     code: String,
     #[serde(default)]
     next: Option<String>,
+    #[serde(default)]
+    again: Option<String>,
 }
 
 pub(super) async fn code(
@@ -52,7 +65,7 @@ pub(super) async fn code(
     match step_up::code(&app, &visitor, &session.person, &session.session, &filled.code).await {
         Ok(()) => Ok(Redirect::to(next).into_response()),
         Err(refusal) => match mistake(&refusal) {
-            Some(sentence) => with_status(show_form(&session, next, Some(sentence)), &refusal),
+            Some(sentence) => with_status(show_form(&session, next, filled.again.is_some(), Some(sentence)), &refusal),
             None => Err(refusal),
         },
     }

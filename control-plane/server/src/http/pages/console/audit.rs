@@ -27,14 +27,17 @@ pub(crate) struct AuditAsk {
 }
 
 /// What the filter offers.
-const FAMILIES: [(&str, &str); 8] = [
+const FAMILIES: [(&str, &str); 11] = [
     ("", "Everything"),
     ("person.", "People"),
+    ("group.", "Groups"),
     ("grant.", "Grants"),
+    ("request.", "Requests"),
     ("device.", "Devices"),
     ("resource.", "Resources"),
     ("gateway.", "Gateways"),
     ("lockdown.", "Lockdown"),
+    ("sign_in", "Sign-ins"),
     ("receipt.", "Receipts"),
 ];
 

@@ -4,6 +4,7 @@ mod audit;
 mod devices;
 mod gateways;
 mod grants;
+mod groups;
 mod list;
 mod lockdown;
 mod overview;
@@ -23,12 +24,26 @@ pub(crate) fn routes() -> Routes {
         .post("/admin/people/{email}/offboard", people::offboard)
         .post("/admin/people/{email}/suspend", people::suspend)
         .post("/admin/people/{email}/restore", people::restore)
+        .post("/admin/people/{email}/invite", people::invite)
+        .post("/admin/people/{email}/sign-out", people::sign_out)
+        .post("/admin/people/{email}/role", people::set_role)
+        .post("/admin/people/{email}/sponsor", people::set_sponsor)
+        .get("/admin/groups", groups::list)
+        .post("/admin/groups", groups::add)
+        .get("/admin/groups/{name}", groups::show_group)
+        .post("/admin/groups/{name}/join", groups::join)
+        .post("/admin/groups/{name}/leave", groups::leave)
+        .post("/admin/groups/{name}/remove", groups::remove)
         .get("/admin/grants", grants::list)
         .post("/admin/grants", grants::add)
         .post("/admin/grants/{id}/revoke", grants::revoke)
         .get("/admin/timeline", timeline::show_timeline)
         .get("/admin/resources", resources::list)
         .post("/admin/resources", resources::add)
+        .get("/admin/resources/{name}", resources::show_resource)
+        .post("/admin/resources/{name}/owner", resources::set_owner)
+        .post("/admin/resources/{name}/window", resources::set_window)
+        .post("/admin/resources/{name}/span", resources::set_span)
         .post("/admin/resources/{name}/remove", resources::remove)
         .get("/admin/devices", devices::list)
         .post("/admin/devices/{id}/revoke", devices::revoke)
