@@ -227,9 +227,14 @@ impl Provider {
                 Checked::Error(ProviderError::Untrusted(Box::new(error)))
             }
         })?;
+        let untrusted =
+            |error: Box<dyn std::error::Error + Send + Sync>| Checked::Error(ProviderError::Untrusted(error));
+        // The library leaves this to its callers (section 3.1.3.7, rule 5).
+        let client_id = self.section.client_id.as_deref().unwrap_or_default();
+        if claims.authorized_party().is_some_and(|party| party.as_str() != client_id) {
+            return Err(untrusted("it was issued to another party".into()));
+        }
         if let Some(expected) = claims.access_token_hash() {
-            let untrusted =
-                |error: Box<dyn std::error::Error + Send + Sync>| Checked::Error(ProviderError::Untrusted(error));
             let algorithm = token.signing_alg().map_err(|error| untrusted(Box::new(error)))?;
             let key = token.signing_key(&verifier).map_err(|error| untrusted(Box::new(error)))?;
             let actual =

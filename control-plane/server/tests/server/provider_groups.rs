@@ -61,7 +61,7 @@ on_both!(
         assert_eq!(groups(&world).await, json!(["night", "stores"]), "an admin's membership stays");
         gateway.until(|it| reach(it, ANNA).is_empty()).await;
         let tail = world.get("/api/v1/audit/tail?lines=10").await;
-        let row = tail["rows"].as_array().unwrap().iter().find(|row| row["action"] == "group.sync").unwrap();
+        let row = tail["rows"].as_array().unwrap().iter().rev().find(|row| row["action"] == "group.sync").unwrap();
         assert_eq!((&row["detail"]["joined"], &row["detail"]["left"]), (&json!(["stores"]), &json!(["desk"])));
         assert_eq!((&row["actor"], &row["subject"]), (&json!("system"), &json!(format!("person:{ANNA}"))));
 

@@ -83,7 +83,8 @@ impl Smtp {
                         text.push_str(&line);
                         text.push('\n');
                     }
-                    self.mails.lock().unwrap().push(Mail { to: to.clone(), text });
+                    // A long line of the body goes on after a `=` (RFC 2045, section 6.7).
+                    self.mails.lock().unwrap().push(Mail { to: to.clone(), text: text.replace("=\n", "") });
                     "250 taken"
                 }
                 "QUIT" => "221 bye",
