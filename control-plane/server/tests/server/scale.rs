@@ -20,6 +20,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::fixtures::OpenAt as _;
 use crate::world::{PATIENCE, World};
 
 const PEOPLE: u32 = 2_000;
@@ -175,11 +176,10 @@ impl Connection {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_a_large_shop_answer_within_fifty_milliseconds() {
-    let database = TestDatabase::sqlite().await.unwrap();
-    let store = database.open().await.unwrap();
+    let world = World::on(TestDatabase::sqlite().await.unwrap()).await;
+    let store = world.database.open_at(&world).await;
     large_shop(&store).await;
     store.close().await;
-    let world = World::on(database).await;
     let mut connection = Connection::open(&world).await;
     let is_alone = std::env::var_os(ALONE).is_some();
     let rounds = if is_alone { 400 } else { 50 };
@@ -189,6 +189,8 @@ async fn pages_of_a_large_shop_answer_within_fifty_milliseconds() {
         "/security",
         "/policy",
         "/devices/new",
+        "/requests",
+        "/approvals",
         "/admin",
         "/admin/people",
         "/admin/people?q=person-1999",
@@ -199,6 +201,9 @@ async fn pages_of_a_large_shop_answer_within_fifty_milliseconds() {
         "/admin/grants",
         "/admin/timeline?state=month&page=30",
         "/admin/resources",
+        "/admin/resources/resource-07",
+        "/admin/groups",
+        "/admin/groups/group-07",
         "/admin/resources/resource-07",
         "/admin/groups",
         "/approvals",
