@@ -134,6 +134,9 @@ impl Provider {
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
+            // A connection that was left open may be closed by the provider at the moment when it is used again, and a code
+            // cannot be sent twice.
+            .pool_max_idle_per_host(0)
             .https_only(!local)
             .build()
             .map_err(|error| wrong(format!("no client can be made ({error})")))?;
