@@ -175,9 +175,11 @@ fn refuse(status: StatusCode, sentence: &str) -> Box<Response> {
     Box::new((status, axum::Json(body)).into_response())
 }
 
-/// Returns the host that was asked for, without the port.
+/// Returns the host that was asked for, without the port; of two, none (RFC 9112, section 3.2).
 fn host(headers: &HeaderMap) -> Option<&str> {
-    let authority = headers.get(header::HOST)?.to_str().ok()?;
+    let mut named = headers.get_all(header::HOST).iter();
+    let (Some(authority), None) = (named.next(), named.next()) else { return None };
+    let authority = authority.to_str().ok()?;
     match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map(|(address, _)| address),
         None => Some(authority.split_once(':').map_or(authority, |(host, _)| host)),

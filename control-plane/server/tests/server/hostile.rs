@@ -16,7 +16,7 @@ use crate::pebble::free_ports;
 use crate::world::{PATIENCE, Settings, World, config};
 
 /// Runs as a script wherever it is taken for markup, in a text or in an attribute.
-const MARKUP: &str = "<svg/onload=alert(1)>\" autofocus onfocus=\"alert(2) '`&amp;${3}{{4}}";
+const MARKUP: &str = "<svg/onload=alert(1)>\" onfocus=\"alert(2) '`&amp;${3}{{4}}";
 /// Characters that turn the reading order, break a line or steer a terminal.
 const STEERING: [char; 8] = ['\n', '\r', '\u{0}', '\u{1b}', '\u{9b}', '\u{202e}', '\u{2066}', '\u{2028}'];
 
@@ -196,7 +196,11 @@ async fn a_name_that_was_pointed_at_this_machine_opens_nothing() {
 }
 
 fn assert_text(path: &str, page: &Reply) {
-    for markup in ["<svg/onload", "\" autofocus", "\"alert(2)"] {
+    // Nothing in there runs: a browser that was told not to guess shows JSON as it is.
+    if page.headers.get("content-type").is_some_and(|kind| kind == "application/json") {
+        return;
+    }
+    for markup in ["<svg/onload", "\" onfocus", "\"alert(2)"] {
         assert!(!page.text.contains(markup), "{markup} on {path}: {}", page.text);
     }
 }
@@ -214,8 +218,8 @@ async fn what_people_and_browsers_say_is_text_on_every_page() {
     world.post("/api/v1/grants", json!({ "email": OWNER, "resource": "panel", "for": "1h", "reason": MARKUP })).await;
     world.post("/api/v1/people/support@shop.example/suspend", json!({ "reason": MARKUP })).await;
     let mut seen = 0;
-    let encoded = "%3Csvg/onload=alert(1)%3E%22%20autofocus";
-    let query = "%3Csvg%2Fonload%3Dalert(1)%3E%22%20autofocus";
+    let encoded = "%3Csvg/onload=alert(1)%3E%22%20onfocus";
+    let query = "%3Csvg%2Fonload%3Dalert(1)%3E%22%20onfocus";
     for path in shown() {
         let path = path.replace("0192f0c1-7a3e-7cc1-b2f4-0123456789ab", device["id"].as_str().unwrap());
         for path in [path.clone(), format!("{path}?q={query}&next={query}&state={query}&page={query}&done={query}")] {
@@ -230,7 +234,9 @@ async fn what_people_and_browsers_say_is_text_on_every_page() {
     }
     // And in the refusals of forms, which repeat what was wrong.
     for field in ["email", "name", "kind", "sponsor", "until"] {
-        let fields = [("email", "x@shop.example"), ("name", "X"), ("kind", "staff"), (field, MARKUP)];
+        let mut fields = vec![("email", "x@shop.example"), ("name", "X"), ("kind", "staff")];
+        fields.retain(|(name, _)| *name != field);
+        fields.push((field, MARKUP));
         let page = browser.form("/admin/people", &fields).await;
         assert_text(field, &page);
     }
