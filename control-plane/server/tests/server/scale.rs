@@ -12,6 +12,7 @@ use doorward_store::{Outbox, WriteTx};
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::fixtures::OpenAt as _;
 use crate::pages::get;
 use crate::world::World;
 
@@ -88,16 +89,14 @@ fn person(number: u32, now: Timestamp) -> Principal {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_of_a_large_shop_answer_within_fifty_milliseconds() {
-    let database = TestDatabase::sqlite().await.unwrap();
-    let store = database.open().await.unwrap();
+    let world = World::on(TestDatabase::sqlite().await.unwrap()).await;
+    let store = world.database.open_at(&world).await;
     let now = doorward_domain::micros(Timestamp::now());
     let mut tx = store.write().await.unwrap();
     furnish(&mut tx, now).await;
     let (actor, action) = (Actor::LocalAdmin { uid: 0, name: None }, Action::PersonAdd);
     let entry = AuditEntry { at: now, actor, action, subject: Subject::Everything, detail: json!({}) };
     tx.commit(entry, Outbox::None).await.unwrap();
-    store.close().await;
-    let world = World::on(database).await;
     let pages = [
         "/admin",
         "/admin/people",
