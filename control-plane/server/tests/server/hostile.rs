@@ -47,6 +47,9 @@ async fn changing(browser: &mut Browser<'_>) -> Vec<(Method, String)> {
     all
 }
 
+/// What a foreign page makes a browser send: what it is, its origin, and more headers.
+type Foreign = (&'static str, Option<&'static str>, &'static [(&'static str, &'static str)]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_done_for_another_sites_page() {
     let world = world().await;
@@ -54,7 +57,7 @@ async fn nothing_is_done_for_another_sites_page() {
     browser.join_with_passkey(&owner_link(&world).await, owner()).await;
     let routes = changing(&mut browser).await;
     let before = world.get("/api/v1/audit/verify").await;
-    let cases: [(&str, Option<&str>, &[(&str, &str)]); 7] = [
+    let cases: [Foreign; 7] = [
         ("a form of another site", Some("https://evil.example"), &[("sec-fetch-site", "cross-site")]),
         ("a fetch with credentials of an old browser", Some("https://evil.example"), &[]),
         ("a sandboxed frame", Some("null"), &[]),
