@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::app::{App, Refusal};
 use crate::feed;
-use crate::http::{LimitedRouter as _, api, authenticate, guard, no_route, pages};
+use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, pages};
 
 /// The API and the pages, for the admin socket and for HTTPS.
 pub(crate) fn web_router(app: &App) -> Router {
@@ -27,6 +27,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .merge(pages::ceremonies())
         .merge(pages::router(app))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn_with_state(app.clone(), behind_proxies))
         .layer(middleware::from_fn_with_state(app.clone(), https_alone))
         .with_state(app.clone())
         .limited()

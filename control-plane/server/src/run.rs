@@ -190,8 +190,10 @@ async fn open(
     let recorded_at_latest = read.latest_recorded_at().await?;
     let revision = read.revision().await?;
     drop(read);
+    let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
+    store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await?;
     Ok(Arc::new(Server {
-        clock: Clock::start(recorded_at_latest),
+        clock,
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         zone: config.zone.clone(),
@@ -200,7 +202,8 @@ async fn open(
         authority_ttl: config.authority_ttl,
         feed_authority,
         remote_feed: config.server.feed_listen.is_some(),
-        accounts: Accounts::open(config, site)?,
+        accounts,
+        trusted_proxies: config.server.trusted_proxies.clone(),
         certificates,
         acme,
         visits: Visits::default(),

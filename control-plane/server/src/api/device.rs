@@ -15,9 +15,10 @@ use utoipa::ToSchema;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceNew {
-    /// Whose device it is.
-    #[schema(value_type = String, example = "dba@agency.example")]
-    pub email: Email,
+    /// Whose device it is. Absent: one's own, with a token of `doorward login`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "dba@agency.example")]
+    pub email: Option<Email>,
     /// The device's name, unique for the person.
     #[schema(value_type = String, example = "laptop")]
     pub name: DeviceName,

@@ -20,8 +20,8 @@ mod status;
 mod token;
 
 pub use account::{
-    InvitationMade, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem, OwnerLinkMade,
-    OwnerLinkNew,
+    InvitationMade, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem, LogoutRequest,
+    OwnerLinkMade, OwnerLinkNew,
 };
 pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
@@ -39,5 +39,5 @@ pub use person::{
 };
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
-pub use status::{Alert, Certificate, CertificateSource, RecentReceipt, Status};
+pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

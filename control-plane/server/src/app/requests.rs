@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::grants::{live_devices, refuse_own_hand};
 use super::views::{Emails, Holder, promised};
-use super::{App, Record, Refusal, allow, people, reason, resources, views};
+use super::{App, Record, Refusal, allow, concerned, people, reason, resources, views};
 use crate::api::{self, Request, RequestApproval, RequestApproved, RequestNew};
 
 /// Lists requests that whoever calls may see: their own, those they may answer, and all for roles that read. Open ones
@@ -70,13 +70,7 @@ pub(crate) async fn show(app: &App, actor: &Actor, id: RequestId) -> Result<Requ
 /// Asks for access.
 pub(crate) async fn add(app: &App, actor: &Actor, new: RequestNew) -> Result<Request, Refusal> {
     let RequestNew { resource, valid_for, until, from, reason: why, email, renews } = new;
-    let email = match (email, actor) {
-        (Some(email), _) => email,
-        (None, Actor::Person(person)) => person.email.clone(),
-        (None, Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System) => {
-            return Err(Refusal::Invalid("say for whom the access is asked: give `--as EMAIL`".to_owned()));
-        }
-    };
+    let email = concerned(email, actor, "say for whom the access is asked: give `--as EMAIL`")?;
     allow(actor, Action::RequestAdd, &Subject::Person(email.clone()))?;
     let why = reason(Some(why))?
         .ok_or_else(|| Refusal::Invalid("say why the access is needed: whoever answers decides by that".to_owned()))?;

@@ -3,7 +3,7 @@
 use doorward_domain::{Actor, Alert, Receipt};
 
 use super::{App, Refusal, allow_read, gateways, lockdown, notices};
-use crate::api::{self, CertificateSource, RecentReceipt, Status};
+use crate::api::{self, CertificateSource, MailStatus, RecentReceipt, Status};
 use crate::net::Source;
 
 /// Receipts and alerts in a status.
@@ -25,6 +25,13 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
     let noticed = read.end_notices(now).await?;
     let mut ends_soon = notices::render(&mut read, noticed).await?;
     ends_soon.truncate(ENDS_SOON_MAX);
+    let mail = match &app.accounts.mail {
+        None => None,
+        Some(_) => {
+            let doorward_store::MailCounts { waiting, failing, error } = read.mail_counts(now).await?;
+            Some(MailStatus { waiting, failing, error })
+        }
+    };
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
@@ -38,6 +45,7 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         last_receipts: receipts.into_iter().filter_map(render_receipt).collect(),
         alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
         ends_soon,
+        mail,
     })
 }
 

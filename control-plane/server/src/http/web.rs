@@ -89,14 +89,31 @@ impl FromRequestParts<App> for Session {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let AnySession(session) = AnySession::from_request_parts(parts, app).await?;
+        if session.session.policy_pending {
+            return Err(Refusal::Unauthenticated("accept the access policy first, then try again".to_owned()));
+        }
+        Ok(session)
+    }
+}
+
+/// A session in which the access policy may still have to be accepted: for that, and for nothing else.
+#[derive(Debug, Clone)]
+pub(crate) struct AnySession(pub(crate) Session);
+
+impl FromRequestParts<App> for AnySession {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let missing = || Refusal::Unauthenticated("sign in first, then try again".to_owned());
         // On the admin socket there is no browser, so that no cookie counts there.
         let (Some(Peer::Https { .. }), Some(secret)) = (parts.extensions.get::<Peer>(), session_secret(&parts.headers))
         else {
             return Err(missing());
         };
-        let (person, session) = session::holder(app, secret, use_of(&parts.headers)).await?.ok_or_else(missing)?;
-        Ok(Self { person, session })
+        let found = session::holder_of_any(app, secret, use_of(&parts.headers)).await?;
+        let (person, session) = found.ok_or_else(missing)?;
+        Ok(Self(Session { person, session }))
     }
 }
 

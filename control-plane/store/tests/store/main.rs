@@ -5,5 +5,6 @@
 mod access;
 mod accounts;
 mod common;
+mod people;
 mod service_addresses;
 mod state;

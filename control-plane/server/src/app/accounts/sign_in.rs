@@ -122,6 +122,7 @@ pub(super) async fn commit(
     let detail = json!({
         "method": method.as_str(), "source": visitor.source, "devices": opened.devices,
         "recovery_codes_left": tx.credentials(person.id).await?.recovery_codes,
+        "policy_pending": opened.begun.policy_pending,
     });
     let record = Record { at: now, actor: &actor, action: Action::SignIn, subject, detail };
     app.commit(tx, record, Outbox::Devices(opened.devices)).await?;

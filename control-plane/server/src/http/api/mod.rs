@@ -57,6 +57,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(person::restore))
         .routes(routes!(account::invite))
         .routes(routes!(account::owner_link))
+        .routes(routes!(account::log_out))
         .routes(routes!(resource::list, resource::add))
         .routes(routes!(person::set_role))
         .routes(routes!(person::set_sponsor))
