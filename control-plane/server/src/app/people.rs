@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::requests::at_this_moment;
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{Holder, names, promised};
+use super::views::{Holder, Names, names, promised};
 use super::{App, Record, Refusal, Server, Was, allow, allow_read, groups, reason, sponsors, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
@@ -284,7 +284,7 @@ impl Server {
         };
         let devices = read.devices_of(person.id).await?;
         let devices = devices.iter().map(|device| views::device(device, &person.email, &self.terms.network, now));
-        let names = names(read).await?;
+        let names = Names::of_groups(read).await?;
         let groups = groups::names_of(read, person).await?;
         let mut grants = Vec::new();
         for granted in read.grants_for(person.id).await? {

@@ -15,7 +15,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::grants::{live_devices, refuse_own_hand};
-use super::views::{Emails, Holder, emails, promised};
+use super::views::{Emails, Holder, promised};
 use super::{App, Record, Refusal, allow, concerned, people, reason, resources, views};
 use crate::api::{self, Request, RequestApproval, RequestApproved, RequestNew};
 
@@ -269,7 +269,7 @@ impl Context {
         let sponsors = people.iter().filter_map(|person| Some((person.id, person.sponsor?))).collect();
         let resources = read.resources_with_removed().await?;
         Ok(Self {
-            emails: emails(read).await?,
+            emails: people.into_iter().map(|person| (person.id, person.email)).collect(),
             sponsors,
             resources: resources.into_iter().map(|resource| (resource.id, resource)).collect(),
         })

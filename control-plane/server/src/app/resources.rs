@@ -7,7 +7,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{emails, names};
+use super::views::{names, owners};
 use super::was::or_none;
 use super::{App, Record, Refusal, Was, allow, allow_read, people, views};
 use crate::api::{EndOutcome, Ended, Resource, ResourceNew};
@@ -17,7 +17,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Resource>, Refu
     allow_read(actor)?;
     let mut read = app.store.read().await?;
     let resources = read.resources().await?;
-    let emails = emails(&mut read).await?;
+    let emails = owners(&mut read, &resources).await?;
     let owner = |resource: &domain::Resource| resource.owner.and_then(|id| emails.get(&id).cloned());
     Ok(resources
         .into_iter()

@@ -223,6 +223,11 @@ pub(crate) async fn names(read: &mut ReadTx) -> Result<Names, Refusal> {
 }
 
 impl Names {
+    /// Reads every group's name and nobody's: for what [`Self::held_by`] says of one person.
+    pub(crate) async fn of_groups(read: &mut ReadTx) -> Result<Self, Refusal> {
+        Ok(Self { emails: Emails::new(), groups: read.group_names().await? })
+    }
+
     /// Says whose a grant is.
     pub(crate) fn holder(&self, to: Grantee) -> Result<Holder, Refusal> {
         match to {
@@ -252,6 +257,19 @@ pub(crate) type Emails = HashMap<PrincipalId, Email>;
 /// Reads everybody's address.
 pub(crate) async fn emails(read: &mut ReadTx) -> Result<Emails, Refusal> {
     Ok(read.people().await?.into_iter().map(|person| (person.id, person.email)).collect())
+}
+
+/// Reads the addresses of those who answer for these resources: a few, where everybody would be thousands.
+pub(crate) async fn owners(read: &mut ReadTx, resources: &[Resource]) -> Result<Emails, Refusal> {
+    let mut owners = Emails::new();
+    for id in resources.iter().filter_map(|resource| resource.owner) {
+        if !owners.contains_key(&id)
+            && let Some(person) = read.person(id).await?
+        {
+            owners.insert(id, person.email);
+        }
+    }
+    Ok(owners)
 }
 
 /// Finds the address that a foreign key promises.
