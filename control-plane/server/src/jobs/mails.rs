@@ -17,7 +17,7 @@ pub(super) async fn send(app: &App, mail: &Mail) -> Result<(), Refusal> {
         }
         let letter = letter(app, &waiting).await?;
         let sent = mail.send(&waiting.to, &letter.subject, letter.body).await;
-        let done = sent.as_ref().map(|()| ()).map_err(MailError::reason);
+        let done = sent.as_ref().copied().map_err(MailError::reason);
         if let Err(error) = &sent {
             tracing::warn!(error = error as &dyn std::error::Error, tries = waiting.tries, "a notice was not mailed");
         }

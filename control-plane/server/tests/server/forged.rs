@@ -12,6 +12,9 @@ use crate::idp::{Idp, Sent, Trouble};
 use crate::provider::{ANNA, away, back, joined, with};
 use crate::world::on_both;
 
+/// Makes a token of what the provider was asked for.
+type Forger = Box<dyn Fn(&Sent) -> String>;
+
 /// Changes what the provider claims.
 type Spoil = fn(&mut Value);
 
@@ -96,7 +99,7 @@ on_both!(
         joined(&world, &idp, ANNA, "42").await;
         joined(&world, &idp, "ben@shop.example", "43").await;
         let mut browser = Browser::new(&world);
-        let mut forged: Vec<(String, Box<dyn Fn(&Sent) -> String>)> = Vec::new();
+        let mut forged: Vec<(String, Forger)> = Vec::new();
         let (one, two, three, four) = (idp.clone(), idp.clone(), idp.clone(), idp.clone());
         forged.push((
             "no algorithm".to_owned(),
