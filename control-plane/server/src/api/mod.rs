@@ -16,6 +16,7 @@ mod outcome;
 mod person;
 mod request;
 mod resource;
+pub mod shapes;
 mod status;
 mod token;
 

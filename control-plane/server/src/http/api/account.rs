@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, StatusCode};
 use doorward_model::Email;
 
 use super::Refusals;
-use crate::api::{InvitationMade, LogoutRequest, OwnerLinkMade, OwnerLinkNew};
+use crate::api::{InvitationMade, LogoutRequest, OwnerLinkMade, OwnerLinkNew, shapes};
 use crate::app::{Answer, App, Caller, Refusal, accounts};
 use crate::http::{ApiJson, ApiPath, bearer};
 
@@ -22,8 +22,8 @@ pub(crate) async fn owner_link(
 }
 
 /// Makes a person's link to join, or to get in again.
-#[utoipa::path(post, path = "/api/v1/people/{email}/invitation", tag = "people", params(("email" = String, Path)),
-    responses((status = 201, body = InvitationMade), Refusals))]
+#[utoipa::path(post, path = "/api/v1/people/{email}/invitation", tag = "people",
+    params(("email" = shapes::Email, Path)), responses((status = 201, body = InvitationMade), Refusals))]
 pub(crate) async fn invite(
     State(app): State<App>,
     caller: Caller,

@@ -25,12 +25,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::refusals::Refusals;
+use crate::api::{ErrorBody, shapes};
 use crate::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Doorward", description = "Who may reach what through the gateways, for how long."),
     security(("token" = [])),
+    // What only parameters and refusals name: the routes register the bodies alone.
+    components(schemas(
+        ErrorBody, shapes::Email, shapes::GatewayName, shapes::GroupName, shapes::ResourceName, shapes::TokenName
+    )),
     modifiers(&TokenScheme)
 )]
 struct ApiDescription;
