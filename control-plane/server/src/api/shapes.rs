@@ -11,7 +11,7 @@ use utoipa::openapi::schema::{AllOfBuilder, AnyOfBuilder, ObjectBuilder, OneOfBu
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::{GrantNew, RequestNew};
+use super::{GrantNew, RequestApproval, RequestNew};
 
 #[cfg(test)]
 mod tests;
@@ -49,7 +49,7 @@ const SPAN: Text = Text {
         "^0*(([1-3][0-9]{8}|[1-9][0-9]{0,7})s|([1-5][0-9]{6}|[1-9][0-9]{0,5})m|",
         "([1-8][0-9]{4}|[1-9][0-9]{0,3})h|([1-3][0-9]{3}|[1-9][0-9]{0,2})d)$"
     ),
-    chars: 2..=32,
+    chars: 2..=usize::MAX,
     examples: &["8h", "90d"],
 };
 /// 32 bytes in base64; the last character before the `=` carries four bits.
@@ -86,7 +86,7 @@ const DNS_NAME: Text = Text {
 /// A text of a certain form.
 struct Text {
     pattern: &'static str,
-    /// How many characters it has.
+    /// How many characters it has; up to `usize::MAX` where the pattern bounds what counts.
     chars: RangeInclusive<usize>,
     examples: &'static [&'static str],
 }
@@ -98,7 +98,7 @@ impl Text {
             .description((!description.is_empty()).then_some(description))
             .pattern(Some(self.pattern))
             .min_length(Some(*self.chars.start()))
-            .max_length(Some(*self.chars.end()))
+            .max_length(Some(*self.chars.end()).filter(|most| *most < usize::MAX))
             .examples(self.examples.iter().copied())
     }
 }
@@ -186,7 +186,7 @@ shapes! {
             port!(),
             ")?)$"
         ),
-        chars: 4..=32,
+        chars: 4..=usize::MAX,
         examples: &["tcp/5432", "udp/53", "tcp/8000-8010", "icmp"],
     }
     .schema(described)
@@ -200,7 +200,7 @@ shapes! {
             days!(),
             ")* +([01][0-9]|2[0-3]):[0-5][0-9]-(([01][0-9]|2[0-3]):[0-5][0-9]|24:00) +[A-Za-z][A-Za-z0-9/_+-]{0,63}$"
         ),
-        chars: 17..=200,
+        chars: 17..=usize::MAX,
         examples: &["mon-fri 08:00-18:00 Europe/Berlin"],
     }
     .schema(described)
@@ -259,6 +259,28 @@ impl ToSchema for RequestNewBody {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         schemas.push((RequestNew::name().into_owned(), RequestNew::schema()));
         RequestNew::schemas(schemas);
+    }
+}
+
+/// An approval, with less time than was asked for or not: one of a span and an end at most.
+#[derive(Debug, Clone, Copy)]
+pub enum RequestApprovalBody {}
+
+impl PartialSchema for RequestApprovalBody {
+    fn schema() -> RefOr<Schema> {
+        let without = |field: &str| {
+            let none = ObjectBuilder::new().schema_type(Type::Null);
+            ObjectBuilder::new().schema_type(SchemaType::AnyValue).property(field, none)
+        };
+        let one_at_most = AnyOfBuilder::new().item(without("for")).item(without("until"));
+        AllOfBuilder::new().item(Ref::from_schema_name(RequestApproval::name())).item(one_at_most).into()
+    }
+}
+
+impl ToSchema for RequestApprovalBody {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((RequestApproval::name().into_owned(), RequestApproval::schema()));
+        RequestApproval::schemas(schemas);
     }
 }
 

@@ -20,6 +20,8 @@ mod status;
 mod token;
 
 use utoipa::OpenApi;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Ref;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -54,7 +56,7 @@ impl utoipa::Modify for TokenScheme {
 
 /// Every route of the API, with its description.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(ApiDescription::openapi())
+    let mut routes = OpenApiRouter::with_openapi(ApiDescription::openapi())
         .routes(routes!(person::list, person::add))
         .routes(routes!(person::show))
         .routes(routes!(person::offboard))
@@ -94,5 +96,20 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(token::list, token::add))
         .routes(routes!(token::revoke))
         .routes(routes!(status::show))
-        .routes(routes!(status::notices))
+        .routes(routes!(status::notices));
+    spare_bodies(routes.get_openapi_mut());
+    routes
+}
+
+/// Says of the bodies without a field that is needed that they may be left out, which `utoipa` says of none that cannot be
+/// `null`.
+fn spare_bodies(description: &mut utoipa::openapi::OpenApi) {
+    const SPARED: [&str; 4] = ["EndRequest", "OwnerLinkNew", "PersonOffboard", "RequestApprovalBody"];
+    let spared = SPARED.map(|name| Some(RefOr::Ref(Ref::from_schema_name(name))));
+    let operations = description.paths.paths.values_mut().filter_map(|item| item.post.as_mut());
+    for body in operations.filter_map(|operation| operation.request_body.as_mut()) {
+        if body.content.values().any(|content| spared.contains(&content.schema)) {
+            body.required = None;
+        }
+    }
 }

@@ -55,7 +55,7 @@ pub(crate) async fn show(State(app): State<App>, caller: Caller, ApiPath(id): Ap
 
 /// Approves a request; never one's own.
 #[utoipa::path(post, path = "/api/v1/requests/{id}/approve", tag = "requests", params(("id" = uuid::Uuid, Path)),
-    request_body = RequestApproval, responses((status = 200, body = RequestApproved), Refusals))]
+    request_body = shapes::RequestApprovalBody, responses((status = 200, body = RequestApproved), Refusals))]
 pub(crate) async fn approve(
     State(app): State<App>,
     caller: Caller,
