@@ -40,19 +40,40 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>, all: bool
         };
         requests.extend(newest);
     }
+    let mut shown = readable(&mut read, requests, actor, now).await?;
+    shown.retain(|request| of.is_none_or(|email| request.email == *email));
+    Ok(shown)
+}
+
+/// Lists a person's own requests, and counts those of others that wait for their answer.
+pub(crate) async fn desk(app: &App, person: &SignedIn) -> Result<(Vec<Request>, usize), Refusal> {
+    let now = app.clock.now();
+    let mut read = app.store.read().await?;
+    let mut requests = read.requests_open(now).await?;
+    requests.extend(read.requests_of(person.id).await?);
+    let mut shown = readable(&mut read, requests, &Actor::Person(person.clone()), now).await?;
+    let waiting = shown.iter().filter(|request| request.may_answer).count();
+    shown.retain(|request| request.email == person.email);
+    Ok((shown, waiting))
+}
+
+/// Renders those that the actor may read, each once.
+async fn readable(
+    read: &mut ReadTx,
+    mut requests: Vec<domain::Request>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Vec<Request>, Refusal> {
     let mut seen = std::collections::HashSet::new();
     requests.retain(|request| seen.insert(request.id));
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let context = Context::read(&mut read).await?;
+    let context = Context::read(read).await?;
     let mut shown = Vec::new();
     for request in requests {
-        let subject = context.subject(&request);
-        let rendered = context.render(&request, actor, now)?;
-        let asked_for = of.is_none_or(|email| rendered.email == *email);
-        if asked_for && authorise(actor, Action::RequestRead, &subject) == Decision::Allowed {
-            shown.push(rendered);
+        if authorise(actor, Action::RequestRead, &context.subject(&request)) == Decision::Allowed {
+            shown.push(context.render(&request, actor, now)?);
         }
     }
     Ok(shown)
