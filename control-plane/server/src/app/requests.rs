@@ -14,9 +14,10 @@ use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::grants::{live_devices, refuse_own_hand};
+use super::find::live_devices;
+use super::standing::{at_this_moment, refuse_own_hand};
 use super::views::{Emails, Holder, promised};
-use super::{App, Record, Refusal, allow, concerned, people, reason, resources, views};
+use super::{App, Record, Refusal, allow, concerned, find, reason, views};
 use crate::api::{self, Request, RequestApproval, RequestApproved, RequestNew};
 
 /// Lists requests that whoever calls may see: their own, those they may answer, and all for roles that read. Open ones
@@ -28,7 +29,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>, all: bool
     if all {
         let newest = match (of, actor) {
             (Some(email), _) => {
-                let person = people::find(&mut read, email).await?;
+                let person = find::person(&mut read, email).await?;
                 read.requests_of(person.id).await?
             }
             (None, Actor::Person(person)) if !person.role.reads() => {
@@ -98,8 +99,8 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: RequestNew) -> Result<Req
     let now = app.clock.now();
     let asked = asked(valid_for, until, from, now)?;
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, &email).await?;
-    let resource = resources::find(&mut tx, &resource).await?;
+    let person = find::person(&mut tx, &email).await?;
+    let resource = find::resource(&mut tx, &resource).await?;
     if let Some(grant) = renews {
         check_renewed(&mut tx, grant, &person, &resource).await?;
     }
@@ -229,15 +230,6 @@ async fn check_renewed(tx: &mut WriteTx, id: GrantId, person: &Principal, resour
             person.email, person.email
         ))),
     }
-}
-
-/// Returns who acts with the role they have at this moment.
-pub(crate) async fn at_this_moment(tx: &mut WriteTx, actor: &Actor, now: Timestamp) -> Result<Actor, Refusal> {
-    let Actor::Person(signed_in) = actor else { return Ok(actor.clone()) };
-    let gone = || Refusal::Unauthenticated("your account is not there any more".to_owned());
-    let person = tx.person(signed_in.id).await?.ok_or_else(gone)?;
-    person.require_active("a say", now)?;
-    Ok(Actor::Person(SignedIn { role: person.role, ..signed_in.clone() }))
 }
 
 fn shorter(valid_for: Option<Span>, until: Option<TimeLimit>, now: Timestamp) -> Result<Option<Shorter>, Refusal> {
