@@ -3,6 +3,7 @@
 //! Architecture invariant: no SQL here, and no HTTP beyond the shapes of the API that are returned.
 
 pub(crate) mod accounts;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
