@@ -33,6 +33,15 @@ pub(crate) fn web_router(app: &App) -> Router {
         .limited()
 }
 
+/// The same for `local_http`. Chromium (156, seen with an automated browser) never shows a page of plain HTTP on localhost
+/// that asks for a group of windows of its own, so there pages do not.
+pub(crate) fn local_router(web: Router) -> Router {
+    web.layer(middleware::map_response(async |mut response: Response| {
+        response.headers_mut().remove("cross-origin-opener-policy");
+        response
+    }))
+}
+
 /// The feed, for the feed socket and for mutual TLS; enrolment only where a gateway can be elsewhere.
 pub(crate) fn feed_router(app: &App, remote: bool) -> Router {
     let mut routes = feed::routes();
@@ -87,6 +96,8 @@ async fn described(description: OpenApi) -> Json<OpenApi> {
     Json(description)
 }
 
-async fn no_method() -> Refusal {
-    Refusal::Invalid("this route does not take this method: /api/openapi.json lists what it takes".to_owned())
+async fn no_method() -> Response {
+    let refusal =
+        Refusal::Invalid("this route does not take this method: /api/openapi.json lists what it takes".to_owned());
+    (StatusCode::METHOD_NOT_ALLOWED, refusal.into_response()).into_response()
 }

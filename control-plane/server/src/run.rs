@@ -20,7 +20,7 @@ use crate::net::{
     Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
     create_data_dir, feed_tls, open_certificates, portal_tls, serve,
 };
-use crate::router::{challenge_router, feed_router, web_router};
+use crate::router::{challenge_router, feed_router, local_router, web_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
 
 /// Shortest `authority_ttl`: below it, ordinary scheduling delays would pause traffic.
@@ -76,7 +76,7 @@ pub(crate) async fn run(
     servers.spawn(serve(TlsAcceptor::start(https, portal_config, false), api.clone(), shutdown.clone()));
     if let Some(listener) = local_http {
         tracing::info!(listen = ?config.server.local_http, "the portal answers on this machine over plain HTTP too");
-        servers.spawn(serve(PlainAcceptor::new(listener), api, shutdown.clone()));
+        servers.spawn(serve(PlainAcceptor::new(listener), local_router(api), shutdown.clone()));
     }
     if let Some(listener) = challenges {
         servers.spawn(serve(PlainAcceptor::new(listener), challenge_router(&app), shutdown.clone()));

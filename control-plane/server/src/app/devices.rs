@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{emails, promised};
-use super::{App, Record, Refusal, allow, allow_read, concerned, people, reach, reason, views};
+use super::{App, Record, Refusal, allow, allow_read, concerned, find, reach, reason, views};
 use crate::api::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, Ended, Routes,
 };
@@ -38,7 +38,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
     let mut read = app.store.read().await?;
     let devices = match of {
         Some(email) => {
-            let person = people::find(&mut read, email).await?;
+            let person = find::person(&mut read, email).await?;
             read.devices_of(person.id).await?
         }
         None => read.devices().await?,
@@ -60,7 +60,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<Devi
     let until =
         valid_for.map(|limit| limit.resolve(now)).transpose().map_err(|error| Refusal::Invalid(error.to_string()))?;
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, &email).await?;
+    let person = find::person(&mut tx, &email).await?;
     let new = NewDevice {
         id: DeviceId::new(Uuid::now_v7()),
         principal: person.id,

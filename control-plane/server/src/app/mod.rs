@@ -3,11 +3,13 @@
 //! Architecture invariant: no SQL here, and no HTTP beyond the shapes of the API that are returned.
 
 pub(crate) mod accounts;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
 pub(crate) mod devices;
 pub(crate) mod enrolment;
+pub(crate) mod find;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
@@ -23,6 +25,7 @@ pub(crate) mod resources;
 mod revocation;
 mod secret;
 pub(crate) mod sponsors;
+mod standing;
 pub(crate) mod status;
 pub(crate) mod tokens;
 mod views;

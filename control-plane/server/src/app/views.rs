@@ -278,3 +278,17 @@ pub(crate) fn promised(emails: &Emails, id: &PrincipalId) -> Result<Email, Refus
         || Refusal::Internal("the database names a person that it does not hold: restore it from a copy".to_owned());
     emails.get(id).cloned().ok_or_else(missing)
 }
+
+/// Everybody's groups by name, for lists.
+pub(crate) async fn groups_of_all(
+    read: &mut ReadTx,
+    names: &Names,
+) -> Result<HashMap<PrincipalId, Vec<GroupName>>, Refusal> {
+    let memberships = read.memberships().await?;
+    let named = |(person, groups): (_, std::collections::BTreeSet<GroupId>)| {
+        let mut groups: Vec<GroupName> = groups.iter().filter_map(|id| names.groups.get(id).cloned()).collect();
+        groups.sort();
+        (person, groups)
+    };
+    Ok(memberships.into_iter().map(named).collect())
+}

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Shutdown;
-use crate::app::{App, Refusal, status};
+use crate::app::{App, Refusal, alerts};
 
 /// How often ends are looked for: the record is late by this much at most, access never.
 const ENDS_EVERY: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ async fn ends_loop(app: &App) {
     loop {
         ticks.tick().await;
         if let Some(jump) = app.clock.jump() {
-            status::raise(app, jumped(app, jump)).await;
+            alerts::raise(app, jumped(app, jump)).await;
         }
         logged("ends could not be recorded", ends::record(app).await);
         logged("the next hours could not be told", hours::tell(app).await);

@@ -90,6 +90,9 @@ fn shown() -> Vec<String> {
 fn assert_closed(path: &str, reply: &Reply) {
     let header = |name: &str| reply.headers.get(name).map_or("", |value| value.to_str().unwrap());
     assert_eq!(header("x-frame-options"), "DENY", "{path}");
+    if header("content-type").starts_with("text/html") {
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{path}");
+    }
     assert!(header("content-security-policy").contains("frame-ancestors 'none'"), "{path}: {:?}", reply.headers);
     assert!(header("content-security-policy").starts_with("default-src 'none'"), "{path}: {:?}", reply.headers);
     assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
@@ -173,6 +176,9 @@ async fn a_name_that_was_pointed_at_this_machine_opens_nothing() {
         let (status, answer) =
             plainly(address, &format!("GET /sign-in HTTP/1.1\r\nhost: {own}\r\nconnection: close\r\n\r\n")).await;
         assert_eq!(status, 200, "{own}: {answer}");
+        assert!(answer.contains("frame-ancestors 'none'") && answer.contains("same-origin"), "{own}: {answer}");
+        // Chromium would wait for ever.
+        assert!(!answer.contains("cross-origin-opener-policy"), "{own}: {answer}");
     }
     for foreign in
         ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "localhost.", "evil@localhost", ""]

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::api::{InvitationMade, OwnerLinkMade};
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, allow, people, status};
+use crate::app::{App, Record, Refusal, alerts, allow, find};
 
 /// Longest secret of a link that is looked up: 43 characters of base64, and room for a mistake.
 const SECRET_BYTES_MAX: usize = 64;
@@ -43,7 +43,7 @@ pub(crate) async fn person(app: &App, actor: &Actor, email: &Email) -> Result<In
     allow(actor, Action::PersonInvite, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     person.require_active("an invitation", now)?;
     if person.role == Role::Owner && !is_owner(actor) {
         return Err(Refusal::Refused(format!(
@@ -59,7 +59,7 @@ pub(crate) async fn person(app: &App, actor: &Actor, email: &Email) -> Result<In
     let detail = json!({ "expires_at": expires_at, "again": again, "sessions_ended": ended });
     app.commit(tx, Record { at: now, actor, action: Action::PersonInvite, subject, detail }, Outbox::None).await?;
     if again {
-        status::raise(app, invited_again(&person, actor, now)).await;
+        alerts::raise(app, invited_again(&person, actor, now)).await;
     }
     let url = app.accounts.site.link(&format!("/join/{}", secret.as_str()));
     let (mailed, mut warnings) = match &app.accounts.mail {

@@ -7,7 +7,7 @@ use doorward_store::{Outbox, WriteTx};
 use serde_json::json;
 
 use super::sign_in::shut_out;
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal, allow};
 
 /// Says whether somebody has yet to accept the policy as it is.

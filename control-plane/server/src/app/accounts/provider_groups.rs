@@ -8,7 +8,7 @@ use doorward_model::{GroupId, GroupName};
 use doorward_store::Outbox;
 use serde_json::json;
 
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal};
 
 /// Sets somebody's memberships by the names that the provider `issuer` gave; nothing where none are read.

@@ -13,9 +13,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{Visitor, policy};
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, allow, people};
+use crate::app::{App, Record, Refusal, allow, find};
 
 /// Longest secret of a session or token that is looked up.
 const SECRET_BYTES_MAX: usize = 64;
@@ -152,7 +152,7 @@ pub(crate) async fn end(app: &App, actor: &Actor, email: &Email, id: Uuid) -> Re
     allow(actor, Action::SessionEnd, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     if !tx.session_end(person.id, id).await? {
         return Err(Refusal::NotFound("this session has ended already: look at the list again".to_owned()));
     }
@@ -166,7 +166,7 @@ pub(crate) async fn end_all(app: &App, actor: &Actor, email: &Email) -> Result<u
     allow(actor, Action::SessionEnd, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     let ended = tx.sessions_end(person.id).await?;
     tx.person_update(&Principal { signed_in_until: None, signed_in_at: None, ..person.clone() }).await?;
     let devices = live_devices(&mut tx, person.id).await?;

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::passkeys::{self, Finished, Started};
 use super::session::{self, Begun};
 use super::{Visitor, recovery, totp};
-use crate::app::{App, Record, Refusal, allow, status};
+use crate::app::{App, Record, Refusal, alerts, allow};
 
 /// What a ceremony is for.
 const KIND: &str = "sign_in";
@@ -173,7 +173,7 @@ pub(super) async fn fail(
             message,
             count: 1,
         };
-        status::raise(app, alert).await;
+        alerts::raise(app, alert).await;
     }
     Ok(())
 }

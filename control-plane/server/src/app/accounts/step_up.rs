@@ -9,7 +9,7 @@ use serde_json::json;
 use super::passkeys::{self, Finished, Started};
 use super::sign_in::{fail, shut_out};
 use super::{Visitor, policy, recovery, totp};
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal, allow};
 
 /// Begins to ask for a passkey.
