@@ -158,7 +158,7 @@ fn terms() -> Vec<Term> {
 /// One form of a text.
 enum Form {
     Time,
-    Pattern(Regex, std::ops::RangeInclusive<u64>),
+    Pattern(Regex, RangeInclusive<u64>),
 }
 
 impl Form {

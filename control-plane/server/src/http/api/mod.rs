@@ -20,9 +20,9 @@ mod status;
 mod token;
 
 use utoipa::OpenApi;
-use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Ref;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -108,7 +108,10 @@ fn spare_bodies(description: &mut utoipa::openapi::OpenApi) {
     let spared = SPARED.map(|name| Some(RefOr::Ref(Ref::from_schema_name(name))));
     let operations = description.paths.paths.values_mut().filter_map(|item| item.post.as_mut());
     for body in operations.filter_map(|operation| operation.request_body.as_mut()) {
-        if body.content.values().any(|content| spared.contains(&content.schema)) {
+        let RefOr::T(body) = body else { continue };
+        let is_spared =
+            |content: &RefOr<Content>| matches!(content, RefOr::T(content) if spared.contains(&content.schema));
+        if body.content.values().any(is_spared) {
             body.required = None;
         }
     }
