@@ -46,9 +46,10 @@ fn limit(text: &str) -> Option<bool> {
     }
 }
 
-/// Lengths in bytes are no matter of patterns.
+/// Lengths in bytes are no matter of patterns, and small letters may be longer than their capitals.
 fn email(text: &str) -> Option<bool> {
-    let bytes = text.len() > 254 || text.split('@').next().is_some_and(|local| local.len() > 64);
+    let lower = text.to_lowercase();
+    let bytes = lower.len() > 254 || lower.split('@').next().is_some_and(|local| local.len() > 64);
     (!bytes || text.is_ascii()).then(|| text.parse::<model::Email>().is_ok())
 }
 
