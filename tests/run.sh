@@ -65,7 +65,7 @@ packages() {
 cargo_tools() {
     cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt || return 1
     cargo clippy --version >/dev/null 2>&1 || rustup component add clippy || return 1
-    # It reads a few files: built without the optimiser it is there in a third of the time.
+    # It reads a few files: it is built without the optimiser, which would take longer than it saves.
     cargo deny --version >/dev/null 2>&1 ||
         CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off cargo install --locked cargo-deny
 }

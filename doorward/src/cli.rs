@@ -136,7 +136,7 @@ enum Command {
     /// Logs in to a server elsewhere as yourself, in a browser; needs --server
     #[command(after_help = login::EXAMPLES)]
     Login(login::LoginArgs),
-    /// Forgets the login on a server elsewhere; needs --server
+    /// Ends the login on a server elsewhere, there and here; needs --server
     #[command(after_help = "Examples:\n  doorward logout --server https://door.shop.example:8443")]
     Logout,
     /// Shows gateways, revisions, active devices and the last receipts
@@ -186,7 +186,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
         Command::Token(command) => with_client(common, &data, async |client| token::run(command, client, out).await),
         Command::Scim(command) => with_client(common, &data, async |client| scim::run(command, client, out).await),
         Command::Login(args) => log_in(common, &data, &args, out),
-        Command::Logout => login::forget(&elsewhere(&common)?, out),
+        Command::Logout => log_out(common, &data, out),
         Command::Status => with_client(common, &data, async |client| status::run(client, out).await),
     }
 }
@@ -207,6 +207,14 @@ fn log_in(common: Common, data: &Path, args: &login::LoginArgs, out: Output) -> 
     let choice = ServerChoice { url: common.server, token: Some("none".to_owned()), ca: common.ca };
     let client = Client::new(data, choice)?;
     runtime()?.block_on(login::run(args, &server, &client, out))
+}
+
+fn log_out(common: Common, data: &Path, out: Output) -> Result<(), CliError> {
+    let server = elsewhere(&common)?;
+    let Some(login) = saved_login::login_at(&server) else { return login::nothing_to_end(&server, out) };
+    let choice = ServerChoice { url: common.server, token: Some(login.token.clone()), ca: common.ca };
+    let client = Client::new(data, choice)?;
+    runtime()?.block_on(login::end(&server, &login, &client, out))
 }
 
 fn load(common: &Common, data: &Path) -> Result<Config, CliError> {

@@ -172,7 +172,7 @@ fn every_key_is_in_the_reference_and_in_the_example_and_nothing_else_is() {
             .lines()
             .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
             .collect();
-        let shown: Vec<&str> = part(example, &format!("\n[{section}] "), "\n[")
+        let shown: Vec<&str> = part(example, &format!("\n[{section}]"), "\n[")
             .lines()
             .filter_map(|line| line.trim_start_matches('#').split_once(" = ").map(|(key, _)| key))
             .filter(|key| !key.contains(' '))

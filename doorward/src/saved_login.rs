@@ -36,6 +36,11 @@ pub(crate) fn token_for(server: &str) -> Option<String> {
     (Timestamp::now() < login.expires_at).then_some(login.token)
 }
 
+/// Returns the login at a server, whether it counts or not.
+pub(crate) fn login_at(server: &str) -> Option<LoginMade> {
+    read().remove(&key(server))
+}
+
 /// Keeps a token.
 ///
 /// # Errors

@@ -36,7 +36,9 @@ impl FromStr for Email {
 
     fn from_str(text: &str) -> Result<Self, EmailError> {
         let wrong = || EmailError { text: crate::steering::repeated(text) };
-        let (local, domain) = text.split_once('@').ok_or_else(wrong)?;
+        // What is kept is looked at: a capital may become longer, or a letter with a mark that is none itself.
+        let lower = text.to_lowercase();
+        let (local, domain) = lower.split_once('@').ok_or_else(wrong)?;
         let local_fits = !local.is_empty()
             && local.len() <= 64
             && local.chars().all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_{|}~.".contains(c));
@@ -44,11 +46,8 @@ impl FromStr for Email {
             && domain.split('.').all(|label| {
                 !label.is_empty() && !label.starts_with('-') && label.chars().all(|c| c.is_alphanumeric() || c == '-')
             });
-        if text.len() <= EMAIL_BYTES_MAX && local_fits && domain_fits {
-            Ok(Self(text.to_lowercase()))
-        } else {
-            Err(wrong())
-        }
+        let fits = lower.len() <= EMAIL_BYTES_MAX && local_fits && domain_fits;
+        if fits { Ok(Self(lower)) } else { Err(wrong()) }
     }
 }
 
@@ -80,6 +79,8 @@ impl fmt::Debug for Email {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -102,6 +103,15 @@ mod tests {
             "a`b@c",
         ] {
             assert!(wrong.parse::<Email>().is_err(), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_taken_is_taken_again(text in "[a-zA-Zİ]{1,6}[ȺΣßǅ]{0,33}@[a-zİẞ]{1,3}[.]example") {
+            if let Ok(email) = text.parse::<Email>() {
+                prop_assert_eq!(email.as_str().parse::<Email>(), Ok(email.clone()));
+            }
         }
     }
 }

@@ -153,8 +153,10 @@ fn a_device_roams_in_port_address_and_family_with_its_connection_open() {
 
     for (dial, is_v6) in [(ENDPOINT_V6, true), (ENDPOINT_V4, false)] {
         let peer = ["set", client.interface(), "peer", &config.gateway_key, "endpoint", dial];
-        let _ = laptop.stdout("wg", &peer);
         wait_until("the gateway to follow to the other family", LONG, || {
+            // Said each time: an answer that was still under way over the family before makes the
+            // client, which roams as well, dial that one again.
+            let _ = laptop.stdout("wg", &peer);
             // The connection may be waiting to send again; any packet shows where the device is.
             let _ = knock_udp(laptop, at(PANEL[0], 53));
             endpoint().is_ipv6() == is_v6

@@ -25,6 +25,8 @@ pub enum AlertKind {
     PasskeyCopied,
     /// An account or a source was locked after too many wrong attempts.
     SignInLocked,
+    /// Somebody who can sign in already was given a link that replaces what they sign in with.
+    InvitedAgain,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
     /// A directory disabled or took back more people at once than it may.
@@ -49,6 +51,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::ServerClockJumped, "server_clock_jumped"),
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
+    (AlertKind::InvitedAgain, "invited_again"),
     (AlertKind::CertificateEnds, "certificate_ends"),
     (AlertKind::DirectoryBrake, "directory_brake"),
     (AlertKind::DirectoryUnreadable, "directory_unreadable"),
@@ -77,6 +80,7 @@ impl AlertKind {
             | Self::ServerClockJumped
             | Self::PasskeyCopied
             | Self::SignInLocked
+            | Self::InvitedAgain
             | Self::CertificateEnds
             | Self::DirectoryBrake
             | Self::DirectoryUnreadable => true,

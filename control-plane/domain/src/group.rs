@@ -1,5 +1,7 @@
 //! Groups: access is given to "support", not to forty people.
 
+use std::collections::BTreeSet;
+
 use doorward_model::{GroupId, GroupName, Timestamp};
 
 use crate::{Denial, Principal};
@@ -47,11 +49,53 @@ impl Group {
     }
 }
 
+/// A membership, and who set it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// In which group.
+    pub group: GroupId,
+    /// The identity provider that set it; without one an admin did.
+    pub provider: Option<String>,
+}
+
+/// What an identity provider's word changes about somebody's memberships.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GroupChanges {
+    /// Groups to join.
+    pub join: Vec<GroupId>,
+    /// Groups to leave.
+    pub leave: Vec<GroupId>,
+}
+
+/// Decides what changes where an identity provider says that somebody is in these groups: what is missing is added, what
+/// a provider set and does not say any more ends, and what an admin set stays.
+#[must_use]
+pub fn provided_groups(said: &BTreeSet<GroupId>, memberships: &[Membership]) -> GroupChanges {
+    let known: BTreeSet<GroupId> = memberships.iter().map(|membership| membership.group).collect();
+    let ended = memberships.iter().filter(|it| it.provider.is_some() && !said.contains(&it.group));
+    GroupChanges {
+        join: said.difference(&known).copied().collect(),
+        leave: ended.map(|membership| membership.group).collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lease::fixtures::{group, person, t};
     use crate::{DenialCode, PrincipalState};
+
+    #[test]
+    fn a_provider_ends_what_a_provider_set_and_nothing_else() {
+        let (desk, stores, admins) = (group(1).id, group(2).id, group(3).id);
+        let by = |group, provider: Option<&str>| Membership { group, provider: provider.map(ToOwned::to_owned) };
+        let has = [by(desk, Some("https://id.shop.example")), by(admins, None)];
+        let says = |groups: &[GroupId]| provided_groups(&groups.iter().copied().collect(), &has);
+        assert_eq!(says(&[desk]), GroupChanges::default());
+        assert_eq!(says(&[stores]), GroupChanges { join: vec![stores], leave: vec![desk] });
+        assert_eq!(says(&[]), GroupChanges { join: Vec::new(), leave: vec![desk] });
+        assert_eq!(says(&[desk, admins]), GroupChanges::default(), "an admin's membership stays an admin's");
+    }
 
     #[test]
     fn who_is_not_active_joins_nothing_and_nobody_joins_a_removed_group() {

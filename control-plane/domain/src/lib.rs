@@ -48,13 +48,13 @@ pub use directory::{
 };
 pub use gateway::{Gateway, Introduction, Receipt};
 pub use grant::{Grant, GrantState, GrantedResource, Grantee, NewGrant, Receiver};
-pub use group::Group;
+pub use group::{Group, GroupChanges, Membership, provided_groups};
 pub use hours::{Hours, WeeklyHours};
 pub use invitation::{INVITATION_MAX, Invitation, InvitationKind, InvitationRefusal, SETUP_LINK_MAX, check_invitation};
 pub use lease::{Derived, LeaseSubject, LeaseTerms, derive_lease};
 pub use lockdown::LockdownState;
 pub use lockout::{Attempts, FAILURES_MAX, LOCKOUT};
-pub use notice::{EndNotice, EndingKind, lead_due};
+pub use notice::{EndNotice, EndingKind, lead_due, mail_pause};
 pub use offboard::{Effect, offboard, restore, suspend};
 pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
 pub use reason::{Reason, ReasonError};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use doorward_model::{GroupId, PrincipalId, Timestamp};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -86,10 +87,29 @@ pub fn lead_due(began: Timestamp, ends_at: Timestamp, now: Timestamp) -> Option<
     leads.iter().copied().find(|lead| left <= *lead && *lead < span)
 }
 
+/// Returns how long a mail waits after so many tries that failed: 5 s, twice as long each time, an hour at most. A mail
+/// server that was restarted is found soon, and one that is gone is not pestered.
+#[must_use]
+pub fn mail_pause(tries: u64) -> SignedDuration {
+    let seconds = 5_i64.checked_shl(u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX));
+    // 2^10 times five seconds is more than an hour; what is shifted further is none of the numbers meant.
+    let seconds = seconds.filter(|_| tries <= 10).unwrap_or(i64::MAX);
+    SignedDuration::from_secs(seconds).min(SignedDuration::from_hours(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lease::fixtures::t;
+
+    #[test]
+    fn a_mail_is_tried_soon_and_then_less_and_less_often() {
+        let pauses: Vec<i64> = (1..=5).map(|tries| mail_pause(tries).as_secs()).collect();
+        assert_eq!(pauses, [5, 10, 20, 40, 80]);
+        for tries in [10, 11, 63, 64, u64::MAX] {
+            assert!((2_560..=3_600).contains(&mail_pause(tries).as_secs()), "{tries}");
+        }
+    }
 
     #[test]
     fn a_notice_comes_three_days_and_one_day_before_and_an_hour_before_what_is_short() {

@@ -88,6 +88,8 @@ pub struct WebSession {
     pub source: String,
     /// What the browser calls itself, cut short.
     pub agent: String,
+    /// Whether the person has yet to accept the access policy as it is: until then nobody acts through the session.
+    pub policy_pending: bool,
 }
 
 /// Longest name of a browser that is kept, in characters.
@@ -108,7 +110,14 @@ impl WebSession {
             factor_at: now,
             source: source.to_owned(),
             agent: doorward_model::repeatable(agent, AGENT_CHARS_MAX),
+            policy_pending: false,
         }
+    }
+
+    /// The same session of somebody who has yet to accept the access policy as it is.
+    #[must_use]
+    pub fn pending(self) -> Self {
+        Self { policy_pending: true, ..self }
     }
 
     /// Says whether the session still counts.
@@ -123,9 +132,16 @@ impl WebSession {
         now.duration_since(self.seen_at) >= SESSION_SEEN_EVERY
     }
 
-    /// Says who acts through this session; nobody where the person is not active or the session is over.
+    /// Says who acts through this session; nobody where the person is not active, the session is over, or the access policy
+    /// has to be accepted first.
     #[must_use]
     pub fn actor(&self, person: &Principal, now: Timestamp) -> Option<Actor> {
+        (!self.policy_pending).then(|| self.whose(person, now)).flatten()
+    }
+
+    /// Says who may accept the access policy through this session.
+    #[must_use]
+    pub fn whose(&self, person: &Principal, now: Timestamp) -> Option<Actor> {
         self.is_live(now).then(|| acting(person, self.principal, self.factor_at, now)).flatten()
     }
 }
@@ -230,6 +246,15 @@ mod tests {
         assert_eq!(session(0).actor(&Principal { not_after: Some(t(1)), ..person(1) }, t(1)), None);
         assert_eq!(session(0).actor(&person(2), t(1)), None);
         assert!(session(0).actor(&person(1), t(1)).is_some());
+    }
+
+    #[test]
+    fn nobody_acts_through_a_session_before_the_policy_is_accepted() {
+        let pending = session(0).pending();
+        assert_eq!(pending.actor(&person(1), t(1)), None);
+        assert!(pending.whose(&person(1), t(1)).is_some(), "but the policy can be accepted through it");
+        assert_eq!(pending.whose(&person(2), t(1)), None);
+        assert_eq!(pending.whose(&person(1), t(15 * 60)), None);
     }
 
     #[test]

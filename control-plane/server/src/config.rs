@@ -1,5 +1,6 @@
 //! What the control plane is told: its own section of the file, and what the whole file decides for it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -7,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::DirectoryTerms;
-use doorward_model::{DnsName, Email, TunnelNetwork};
+use doorward_model::{DnsName, Email, GroupName, TunnelNetwork};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::api::Routes;
@@ -33,6 +35,9 @@ pub struct ServerSection {
     /// A loopback address where the portal also answers over plain HTTP, for a browser at the end of an SSH tunnel:
     /// `http://localhost` is the one place without a certificate where browsers take passkeys. Absent: nowhere.
     pub local_http: Option<SocketAddr>,
+    /// Reverse proxies in front of this server, as prefixes such as `10.0.5.4/32`: their `X-Forwarded-For` says who asks, for
+    /// limits, lockouts and the audit. None by default: anybody could write that header.
+    pub trusted_proxies: Vec<IpNet>,
     /// Where Prometheus reads metrics (plain HTTP), such as `127.0.0.1:9587`. Absent: nowhere.
     pub metrics: Option<SocketAddr>,
 }
@@ -49,11 +54,13 @@ impl Default for ServerSection {
             metrics: None,
             policy: None,
             local_http: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
 
-/// `[mail]` of `doorward.toml`: how invitations are mailed. Without it they are shown to be copied.
+/// `[mail]` of `doorward.toml`: how invitations, and notices before an end, are mailed. Without it invitations are shown to
+/// be copied.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MailSection {
@@ -89,6 +96,12 @@ pub struct OidcSection {
     pub second_factor_amr: Vec<String>,
     /// Values of `acr` that count as a second factor.
     pub second_factor_acr: Vec<String>,
+    /// The claim of the ID token that names somebody's groups, such as `groups`; one that begins with `/` is a JSON pointer
+    /// (RFC 6901), such as `/realm_access/roles`. At each sign-in their memberships become what it says. Absent: memberships
+    /// are set here alone.
+    pub groups_claim: Option<String>,
+    /// What the provider calls a group → the group here. Empty: a group has the same name there and here.
+    pub groups: BTreeMap<String, GroupName>,
 }
 
 impl Default for OidcSection {
@@ -101,6 +114,8 @@ impl Default for OidcSection {
             scopes: vec!["profile".to_owned(), "email".to_owned()],
             second_factor_amr: Vec::new(),
             second_factor_acr: Vec::new(),
+            groups_claim: None,
+            groups: BTreeMap::new(),
         }
     }
 }

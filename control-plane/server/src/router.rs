@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::app::{App, Refusal};
 use crate::feed;
-use crate::http::{LimitedRouter as _, api, authenticate, guard, no_route, pages, scim};
+use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, pages, scim};
 
 /// The API and the pages, for the admin socket and for HTTPS.
 pub(crate) fn web_router(app: &App) -> Router {
@@ -28,9 +28,19 @@ pub(crate) fn web_router(app: &App) -> Router {
         .merge(pages::ceremonies())
         .merge(pages::router(app))
         .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .layer(middleware::from_fn_with_state(app.clone(), behind_proxies))
         .layer(middleware::from_fn_with_state(app.clone(), https_alone))
         .with_state(app.clone())
         .limited()
+}
+
+/// The same for `local_http`. Chromium (156, seen with an automated browser) never shows a page of plain HTTP on localhost
+/// that asks for a group of windows of its own, so there pages do not.
+pub(crate) fn local_router(web: Router) -> Router {
+    web.layer(middleware::map_response(async |mut response: Response| {
+        response.headers_mut().remove("cross-origin-opener-policy");
+        response
+    }))
 }
 
 /// The feed, for the feed socket and for mutual TLS; enrolment only where a gateway can be elsewhere.
@@ -87,6 +97,8 @@ async fn described(description: OpenApi) -> Json<OpenApi> {
     Json(description)
 }
 
-async fn no_method() -> Refusal {
-    Refusal::Invalid("this route does not take this method: /api/openapi.json lists what it takes".to_owned())
+async fn no_method() -> Response {
+    let refusal =
+        Refusal::Invalid("this route does not take this method: /api/openapi.json lists what it takes".to_owned());
+    (StatusCode::METHOD_NOT_ALLOWED, refusal.into_response()).into_response()
 }

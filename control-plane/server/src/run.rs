@@ -20,7 +20,7 @@ use crate::net::{
     Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
     create_data_dir, feed_tls, open_certificates, portal_tls, serve,
 };
-use crate::router::{challenge_router, feed_router, web_router};
+use crate::router::{challenge_router, feed_router, local_router, web_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
 
 /// Shortest `authority_ttl`: below it, ordinary scheduling delays would pause traffic.
@@ -76,7 +76,7 @@ pub(crate) async fn run(
     servers.spawn(serve(TlsAcceptor::start(https, portal_config, false), api.clone(), shutdown.clone()));
     if let Some(listener) = local_http {
         tracing::info!(listen = ?config.server.local_http, "the portal answers on this machine over plain HTTP too");
-        servers.spawn(serve(PlainAcceptor::new(listener), api, shutdown.clone()));
+        servers.spawn(serve(PlainAcceptor::new(listener), local_router(api), shutdown.clone()));
     }
     if let Some(listener) = challenges {
         servers.spawn(serve(PlainAcceptor::new(listener), challenge_router(&app), shutdown.clone()));
@@ -190,8 +190,10 @@ async fn open(
     let recorded_at_latest = read.latest_recorded_at().await?;
     let revision = read.revision().await?;
     drop(read);
+    let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
+    store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await?;
     Ok(Arc::new(Server {
-        clock: Clock::start(recorded_at_latest),
+        clock,
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
@@ -202,7 +204,8 @@ async fn open(
         authority_ttl: config.authority_ttl,
         feed_authority,
         remote_feed: config.server.feed_listen.is_some(),
-        accounts: Accounts::open(config, site)?,
+        accounts,
+        trusted_proxies: config.server.trusted_proxies.clone(),
         certificates,
         acme,
         visits: Visits::default(),

@@ -98,20 +98,6 @@ impl ReadTx {
         row.map(totp).transpose()
     }
 
-    /// When a person accepted this version of the access policy.
-    ///
-    /// # Errors
-    /// Any [`StoreError`] of reading.
-    pub async fn policy_accepted(
-        &mut self,
-        person: PrincipalId,
-        version: &str,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT accepted_at FROM policy_acceptances WHERE principal_id = $1 AND version = $2";
-        let row = self.tx.row(sql, args![person.uuid(), version]).await?;
-        row.map(|row| row.time("accepted_at")).transpose()
-    }
-
     /// Who this is to us, by what the provider says of them; never by email address.
     ///
     /// # Errors
@@ -120,6 +106,17 @@ impl ReadTx {
         let sql = "SELECT principal_id FROM identities WHERE issuer = $1 AND subject = $2";
         let row = self.tx.row(sql, args![issuer, subject]).await?;
         row.map(|row| row.get("principal_id").map(PrincipalId::new)).transpose()
+    }
+}
+
+impl ReadTx {
+    /// Says whether an identity provider's account is linked to somebody.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn has_identity(&mut self, person: PrincipalId) -> Result<bool, StoreError> {
+        let sql = "SELECT issuer FROM identities WHERE principal_id = $1 LIMIT 1";
+        Ok(self.tx.row(sql, args![person.uuid()]).await?.is_some())
     }
 }
 
@@ -256,21 +253,6 @@ impl WriteTx {
             self.tx.execute(sql, args![person.uuid()]).await?;
         }
         Ok(())
-    }
-
-    /// Notes that a person accepted a version of the access policy; the first time counts.
-    ///
-    /// # Errors
-    /// Any [`StoreError`] of writing.
-    pub async fn policy_accept(
-        &mut self,
-        person: PrincipalId,
-        version: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT INTO policy_acceptances (principal_id, version, accepted_at) VALUES ($1, $2, $3) \
-                   ON CONFLICT (principal_id, version) DO NOTHING";
-        self.tx.execute(sql, args![person.uuid(), version, now]).await.map(drop)
     }
 
     /// Links what a provider says of somebody to a person.

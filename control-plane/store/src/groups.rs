@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use doorward_domain::{Group, Principal};
+use doorward_domain::{Group, Membership, Principal};
 use doorward_model::{DeviceId, GrantId, GroupId, GroupName, PrincipalId, Timestamp};
 
 use crate::db::{Row, args};
@@ -68,6 +68,19 @@ impl ReadTx {
     pub async fn groups_of(&mut self, person: PrincipalId) -> Result<Vec<Group>, StoreError> {
         let sql = select_groups!("JOIN group_members m ON m.group_id = g.id WHERE m.principal_id = $1 ORDER BY g.name");
         self.tx.rows(sql, args![person.uuid()]).await?.iter().map(group).collect()
+    }
+
+    /// Somebody's memberships, and who set each.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn memberships_set(&mut self, person: PrincipalId) -> Result<Vec<Membership>, StoreError> {
+        let sql = "SELECT m.group_id AS group_id, m.provider AS provider FROM group_members m \
+                   WHERE m.principal_id = $1 ORDER BY m.group_id";
+        let rows = self.tx.rows(sql, args![person.uuid()]).await?;
+        let membership =
+            |row: &Row| Ok(Membership { group: GroupId::new(row.get("group_id")?), provider: row.get("provider")? });
+        rows.iter().map(membership).collect()
     }
 
     /// A group's members, by address.
@@ -149,6 +162,22 @@ impl WriteTx {
         let sql = "INSERT INTO group_members (group_id, principal_id, joined_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (group_id, principal_id) DO NOTHING";
         Ok(self.tx.execute(sql, args![id.uuid(), person.uuid(), now]).await? > 0)
+    }
+
+    /// Makes somebody a member because an identity provider says so; `false` where they are one.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn group_provide(
+        &mut self,
+        id: GroupId,
+        person: PrincipalId,
+        provider: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = "INSERT INTO group_members (group_id, principal_id, joined_at, provider) VALUES ($1, $2, $3, $4) \
+                   ON CONFLICT (group_id, principal_id) DO NOTHING";
+        Ok(self.tx.execute(sql, args![id.uuid(), person.uuid(), now, provider]).await? > 0)
     }
 
     /// Ends a membership; `false` where there is none.

@@ -31,7 +31,7 @@ pub struct Ending {
     pub what: String,
 }
 
-fn notice(row: &Row) -> Result<EndNotice, StoreError> {
+pub(crate) fn notice(row: &Row) -> Result<EndNotice, StoreError> {
     Ok(EndNotice {
         kind: row.parsed("kind")?,
         subject: row.get("subject_id")?,
@@ -95,19 +95,23 @@ impl ReadTx {
 }
 
 impl Store {
-    /// Keeps notices, each once for its end and its lead; returns those that were not known, for whoever tells people.
+    /// Keeps notices, each once for its end and its lead, and a mail for each of the people named with it. Returns those
+    /// that were not known.
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
-    pub async fn end_notices_record(&self, notices: Vec<EndNotice>) -> Result<Vec<EndNotice>, StoreError> {
+    pub async fn end_notices_record(
+        &self,
+        notices: Vec<(EndNotice, Vec<PrincipalId>)>,
+    ) -> Result<Vec<EndNotice>, StoreError> {
         if notices.is_empty() {
-            return Ok(notices);
+            return Ok(Vec::new());
         }
         let mut tx = self.write().await?;
         let sql = "INSERT INTO end_notices (kind, subject_id, ends_at, lead_seconds, principal_id, group_id, what, noticed_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (kind, subject_id, ends_at, lead_seconds) DO NOTHING";
         let mut fresh = Vec::new();
-        for notice in notices {
+        for (notice, people) in notices {
             let args = args![
                 notice.kind.as_str(),
                 notice.subject,
@@ -119,6 +123,7 @@ impl Store {
                 notice.noticed_at,
             ];
             if tx.tx.execute(sql, args).await? > 0 {
+                tx.notice_mails_add(&notice, &people).await?;
                 fresh.push(notice);
             }
         }

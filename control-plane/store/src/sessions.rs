@@ -19,6 +19,7 @@ fn session(row: &Row) -> Result<WebSession, StoreError> {
         factor_at: row.time("factor_at")?,
         source: row.get("source")?,
         agent: row.get("agent")?,
+        policy_pending: row.count("policy_pending")? != 0,
     })
 }
 
@@ -113,7 +114,7 @@ impl WriteTx {
     /// Any [`StoreError`] of writing.
     pub async fn web_session_add(&mut self, hash: &TokenHash, session: &WebSession) -> Result<(), StoreError> {
         let sql = "INSERT INTO web_sessions (hash, id, principal_id, method, created_at, seen_at, ends_at, factor_at, \
-                   source, agent) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                   source, agent, policy_pending) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let args = args![
             &hash.0,
             session.id,
@@ -125,6 +126,7 @@ impl WriteTx {
             session.factor_at,
             session.source.as_str(),
             session.agent.as_str(),
+            i64::from(session.policy_pending),
         ];
         self.tx.execute(sql, args).await.map(drop)
     }
@@ -135,6 +137,15 @@ impl WriteTx {
     /// Any [`StoreError`] of writing.
     pub async fn web_session_factor(&mut self, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
         self.tx.execute("UPDATE web_sessions SET factor_at = $2 WHERE id = $1", args![id, now]).await.map(drop)
+    }
+
+    /// Notes whether the access policy has to be accepted before this session is good for anything else.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn web_session_policy(&mut self, id: Uuid, pending: bool) -> Result<(), StoreError> {
+        let sql = "UPDATE web_sessions SET policy_pending = $2 WHERE id = $1";
+        self.tx.execute(sql, args![id, i64::from(pending)]).await.map(drop)
     }
 
     /// Ends one of a person's sessions or tokens; returns whether there was one.

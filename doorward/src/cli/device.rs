@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use doorward_client_config::{PrivateKey, qr_svg, qr_terminal, without_comments};
 use doorward_control_plane::api::{
-    Device, DeviceAdded, DeviceNew, DeviceState, EndOutcome, EndRequest, Gateway, Reachable, Routes,
+    Device, DeviceAdded, DeviceNew, DeviceState, EndOutcome, EndRequest, ErrorCode, Gateway, Reachable, Routes,
 };
-use doorward_model::{DeviceId, DeviceName, Email, PublicKey, TimeLimit};
+use doorward_model::{DeviceId, DeviceName, Email, EmailError, NameError, PublicKey, TimeLimit};
 use rand::TryRng as _;
 use zeroize::Zeroizing;
 
@@ -20,6 +20,7 @@ use crate::private_file::PrivateFile;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
+  doorward device add laptop --out laptop.conf       # one's own, after doorward login
   doorward device add dba@agency.example laptop --out laptop.conf
   doorward device add dba@agency.example phone --qr --for 90d
   doorward device add dba@agency.example laptop --public-key \"$(wg pubkey < key)\" --out laptop.conf
@@ -33,9 +34,9 @@ pub(super) const PATH: &str = "/api/v1/devices";
 #[derive(Debug, Subcommand)]
 pub(super) enum DeviceCommand {
     /// Adds a device and writes its wg-quick config; without a key, makes the pair here
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = EXAMPLES, override_usage = "doorward device add [OPTIONS] [EMAIL] NAME")]
     Add(AddArgs),
-    /// Lists the devices
+    /// Lists the devices; one's own, for people who may not see others'
     #[command(after_help = "Examples:\n  doorward device list\n  doorward device list --email dba@agency.example")]
     List {
         /// Only this person's
@@ -59,10 +60,9 @@ pub(super) enum DeviceCommand {
 /// A new device.
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// Whose device it is
-    email: Email,
-    /// Its name: letters, digits, `-`, `_`, `.`
-    name: DeviceName,
+    /// Whose device it is, and its name: letters, digits, `-`, `_`, `.`; the name alone for one's own, after `doorward login`
+    #[arg(value_names = ["EMAIL", "NAME"], num_args = 1..=2, required = true)]
+    device: Vec<String>,
     /// Its public key, as `wg pubkey` prints it; the private key stays with its owner
     #[arg(long, value_name = "KEY")]
     public_key: Option<PublicKey>,
@@ -111,6 +111,25 @@ pub(super) async fn run(command: DeviceCommand, client: &Client, out: Output) ->
     }
 }
 
+impl AddArgs {
+    /// Whose it is, where that is said, and its name.
+    fn named(&self) -> Result<(Option<Email>, DeviceName), CliError> {
+        let wrong = |error: &dyn std::fmt::Display| {
+            CliError::Usage(format!("{error}: `doorward device add --help` has examples"))
+        };
+        let (email, name) = match self.device.as_slice() {
+            [name] => (None, name),
+            [email, name] => (Some(email), name),
+            _ => return Err(wrong(&"say whose device it is, and its name")),
+        };
+        let email = email.map(|email| email.parse()).transpose().map_err(|error: EmailError| wrong(&error))?;
+        if email.is_none() && name.contains('@') {
+            return Err(wrong(&format_args!("{name} needs a name for the device after it")));
+        }
+        Ok((email, name.parse().map_err(|error: NameError| wrong(&error))?))
+    }
+}
+
 /// Whose key it is, and which half of it this side has.
 struct Key {
     public: PublicKey,
@@ -125,6 +144,7 @@ struct Destinations {
 }
 
 async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError> {
+    let (email, name) = args.named()?;
     let key = key(&args)?;
     if (args.qr || args.qr_svg.is_some()) && key.private.is_none() {
         return Err(CliError::Usage(
@@ -138,13 +158,12 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         config: args.out.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
         qr_svg: args.qr_svg.as_deref().map(|path| PrivateFile::reserve(path, args.force)).transpose()?,
     };
-    let gateways: Vec<Gateway> = client.get("/api/v1/gateways").await?;
-    if !gateways.iter().any(|gateway| gateway.endpoint.is_some() && gateway.public_key.is_some()) {
+    if !has_gateway(client).await? {
         return Err(config_text::no_gateway());
     }
     let new = DeviceNew {
-        email: args.email.clone(),
-        name: args.name.clone(),
+        email,
+        name,
         public_key: key.public,
         preshared_key: preshared_key.clone(),
         valid_for: args.valid_for,
@@ -167,6 +186,16 @@ async fn add(args: AddArgs, client: &Client, out: Output) -> Result<(), CliError
         output::warn(warning);
     }
     Ok(())
+}
+
+/// Says whether there is a gateway to dial. Who may not see gateways finds out from the config.
+async fn has_gateway(client: &Client) -> Result<bool, CliError> {
+    let listed: Result<Vec<Gateway>, CliError> = client.get("/api/v1/gateways").await;
+    match listed {
+        Ok(gateways) => Ok(gateways.iter().any(|gateway| gateway.endpoint.is_some() && gateway.public_key.is_some())),
+        Err(CliError::Api { code: ErrorCode::Refused, .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// Draws where the person finds what they may use.
@@ -249,10 +278,11 @@ fn deliver(
     }
     match &args.out {
         Some(path) => {
-            out.text(&format!("device {} of {} is added, its config is in {}", args.name, args.email, path.display()))
+            let Device { name, email, .. } = &added.device;
+            out.text(&format!("device {name} of {email} is added, its config is in {}", path.display()))
         }
         None => {
-            output::note(&format!("device {} of {} is added", args.name, args.email));
+            output::note(&format!("device {} of {} is added", added.device.name, added.device.email));
             Ok(())
         }
     }

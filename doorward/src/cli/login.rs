@@ -6,7 +6,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
-use doorward_control_plane::api::{LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem};
+use doorward_control_plane::api::{
+    ErrorCode, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem,
+};
 use rand::TryRng as _;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -49,16 +51,29 @@ pub(super) async fn run(args: &LoginArgs, server: &str, client: &Client, out: Ou
     out.result(&said, |_| format!("you are {email} on {server} until {}", time::short(until)))
 }
 
-/// Forgets the login here; the portal's security page ends it for good.
-pub(super) fn forget(server: &str, out: Output) -> Result<(), CliError> {
-    let found = saved_login::forget(server)?;
-    out.result(&serde_json::json!({ "server": server, "forgotten": found }), |_| {
-        if found {
-            format!("forgotten: you are nobody on {server}")
-        } else {
-            format!("there was no login for {server}")
+/// Ends the login at the server, and forgets it here in any case.
+pub(super) async fn end(server: &str, login: &LoginMade, client: &Client, out: Output) -> Result<(), CliError> {
+    let ended: Result<(), CliError> = client.post("/api/v1/logout", &serde_json::json!({})).await;
+    saved_login::forget(server)?;
+    match ended {
+        // A token that the server does not take any more has ended already.
+        Ok(()) | Err(CliError::Api { code: ErrorCode::Unauthenticated, .. }) => {}
+        Err(error) => {
+            return Err(CliError::Failed(format!(
+                "the login is forgotten here, but {server} could not be told ({}): it ends by itself at {}; end it before then on the portal's security page",
+                error.sentence(),
+                time::short(login.expires_at)
+            )));
         }
-    })
+    }
+    let said = serde_json::json!({ "server": server, "email": login.email, "logged_out": true });
+    out.result(&said, |_| format!("logged out: {} is nobody on {server} from this machine", login.email))
+}
+
+/// Says that there is nothing to end.
+pub(super) fn nothing_to_end(server: &str, out: Output) -> Result<(), CliError> {
+    let said = serde_json::json!({ "server": server, "logged_out": false });
+    out.result(&said, |_| format!("there was no login for {server}"))
 }
 
 async fn with_browser(server: &str, client: &Client) -> Result<LoginMade, CliError> {

@@ -11,6 +11,7 @@ use crate::output::{Output, Rows, or_dash};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
+  doorward request customer-db --for 8h --reason \"migrate the orders table\"       # for oneself, after doorward login
   doorward request customer-db --for 8h --reason \"migrate the orders table\" --as dba@agency.example
   doorward request list
   doorward approve 0192f0c1-7a3e-7cc1-b2f4-0123456789ab --for 4h

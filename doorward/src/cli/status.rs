@@ -24,6 +24,15 @@ fn words(status: &Status) -> String {
         certificate(&status.certificate),
         gateway::table(&status.gateways)
     );
+    if let Some(mail) = &status.mail
+        && mail.waiting > 0
+    {
+        let failing = match (&mail.error, mail.failing) {
+            (Some(error), failing) => format!(", {failing} failed so far and are tried again ({error})"),
+            (None, _) => String::new(),
+        };
+        text.push_str(&format!("\nmail: {} waiting{failing}\n", mail.waiting));
+    }
     if !status.last_receipts.is_empty() {
         let mut rows = Rows::new(&["RECEIPT", "REVISION", "DECIDED", "ENFORCED AFTER"]);
         for it in &status.last_receipts {

@@ -16,6 +16,7 @@ mod access;
 mod device;
 mod harness;
 mod input;
+mod login;
 mod reach;
 mod server;
 mod story;

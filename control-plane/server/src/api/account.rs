@@ -38,6 +38,11 @@ pub struct InvitationMade {
     pub warnings: Vec<String>,
 }
 
+/// `POST /api/v1/logout`; may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogoutRequest {}
+
 /// `POST /login/redeem`: a command line trades the code that its loopback port took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

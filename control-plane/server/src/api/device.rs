@@ -11,33 +11,36 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::shapes;
+
 /// `POST /api/v1/devices`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeviceNew {
-    /// Whose device it is.
-    #[schema(value_type = String, example = "dba@agency.example")]
-    pub email: Email,
+    /// Whose device it is. Absent: one's own, with a token of `doorward login`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Email>)]
+    pub email: Option<Email>,
     /// The device's name, unique for the person.
-    #[schema(value_type = String, example = "laptop")]
+    #[schema(value_type = shapes::DeviceName)]
     pub name: DeviceName,
     /// Its WireGuard public key; the private key stays on the device.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::PublicKey)]
     pub public_key: PublicKey,
     /// A key that both ends share besides (`wg genpsk`), in base64. It is never given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::PresharedKey>)]
     pub preshared_key: Option<PresharedKey>,
     /// How long the device is good: a span such as `90d`, or RFC 3339. Absent: until revoked.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "90d")]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub valid_for: Option<TimeLimit>,
     /// What its config routes. Absent: what `[network] routes` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routes: Option<Routes>,
     /// The UDP port that its config dials; the gateway must listen on it. Absent: the one of the gateway's endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = 443)]
+    #[schema(minimum = 1, maximum = 65535, example = 443)]
     pub port: Option<u16>,
 }
 
@@ -71,7 +74,7 @@ impl FromStr for Routes {
 pub struct DevicePresharedKey {
     /// The key that both ends share from then on, in base64; `null` for none.
     #[serde(deserialize_with = "Option::deserialize")]
-    #[schema(value_type = Option<String>, required)]
+    #[schema(value_type = Option<shapes::PresharedKey>, required)]
     pub preshared_key: Option<PresharedKey>,
 }
 

@@ -4,6 +4,8 @@ use doorward_model::{GatewayName, PublicKey, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::shapes;
+
 /// A gateway as the control plane knows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Gateway {
@@ -40,7 +42,7 @@ pub struct Gateway {
 #[serde(deny_unknown_fields)]
 pub struct GatewayTokenNew {
     /// The gateway that may enrol with it.
-    #[schema(value_type = String, example = "berlin")]
+    #[schema(value_type = shapes::GatewayName)]
     pub name: GatewayName,
 }
 

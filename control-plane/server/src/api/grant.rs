@@ -6,39 +6,42 @@ use doorward_model::{DnsName, Email, GrantId, GroupName, ResourceName, TimeLimit
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::shapes;
+
 /// `POST /api/v1/grants`. Exactly one of `email` and `group`, and one of `for` and `until` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantNew {
     /// Which person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "dba@agency.example")]
+    #[schema(value_type = Option<shapes::Email>)]
     pub email: Option<Email>,
     /// Which group: each of its members, for as long as they are one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::GroupName>)]
     pub group: Option<GroupName>,
     /// What.
-    #[schema(value_type = String, example = "customer-db")]
+    #[schema(value_type = shapes::ResourceName)]
     pub resource: ResourceName,
     /// How long, from its start: a span such as `8h`.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "8h")]
+    #[schema(value_type = Option<shapes::Span>)]
     pub valid_for: Option<TimeLimit>,
     /// Until when, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub until: Option<TimeLimit>,
     /// From when, RFC 3339 or a span from this moment; absent: at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub from: Option<TimeLimit>,
     /// On which hours of the week alone: days, times and a time zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "mon-fri 08:00-18:00 Europe/Berlin")]
+    #[schema(value_type = Option<shapes::Hours>)]
     pub hours: Option<String>,
     /// Why, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Remark>)]
     pub reason: Option<String>,
 }
 

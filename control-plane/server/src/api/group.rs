@@ -4,14 +4,14 @@ use doorward_model::{Email, GroupId, GroupName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Grant;
+use super::{Grant, shapes};
 
 /// `POST /api/v1/groups`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupNew {
     /// Its name.
-    #[schema(value_type = String, example = "support")]
+    #[schema(value_type = shapes::GroupName)]
     pub name: GroupName,
 }
 
@@ -20,7 +20,7 @@ pub struct GroupNew {
 #[serde(deny_unknown_fields)]
 pub struct GroupMember {
     /// Who.
-    #[schema(value_type = String, example = "support@shop.example")]
+    #[schema(value_type = shapes::Email)]
     pub email: Email,
 }
 

@@ -4,7 +4,7 @@ use doorward_model::{GroupName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::EndOutcome;
+use super::{EndOutcome, shapes};
 
 /// `PUT /api/v1/lockdown`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -14,10 +14,11 @@ pub struct LockdownSet {
     pub on: bool,
     /// With `on`: the group whose members pass all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::GroupName>)]
     pub except: Option<GroupName>,
     /// Why, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Remark>)]
     pub reason: Option<String>,
 }
 

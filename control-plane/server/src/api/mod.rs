@@ -17,12 +17,13 @@ mod person;
 mod request;
 mod resource;
 mod scim;
+pub mod shapes;
 mod status;
 mod token;
 
 pub use account::{
-    InvitationMade, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem, OwnerLinkMade,
-    OwnerLinkNew,
+    InvitationMade, LoginDevice, LoginDeviceNew, LoginMade, LoginPoll, LoginPolled, LoginRedeem, LogoutRequest,
+    OwnerLinkMade, OwnerLinkNew,
 };
 pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
@@ -41,5 +42,5 @@ pub use person::{
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
-pub use status::{Alert, Certificate, CertificateSource, RecentReceipt, Status};
+pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

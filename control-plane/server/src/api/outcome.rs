@@ -4,7 +4,7 @@ use doorward_model::{Email, GatewayName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Device, Grant};
+use super::{Device, Grant, shapes};
 
 /// The body of `offboard`, `suspend`, `restore` and `revoke`; may be left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
@@ -12,6 +12,7 @@ use super::{Device, Grant};
 pub struct EndRequest {
     /// Why, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Remark>)]
     pub reason: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use doorward_model::{Email, GroupName, PersonName, TimeLimit, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Device, Grant};
+use super::{Device, Grant, shapes};
 
 /// Who somebody is to the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -33,20 +33,20 @@ pub enum PersonState {
 #[serde(deny_unknown_fields)]
 pub struct PersonNew {
     /// The email address that names the person.
-    #[schema(value_type = String, example = "dba@agency.example")]
+    #[schema(value_type = shapes::Email)]
     pub email: Email,
     /// What people call them.
-    #[schema(value_type = String, example = "Agency DBA")]
+    #[schema(value_type = shapes::PersonName)]
     pub name: PersonName,
     /// Staff or contractor.
     pub kind: PersonKind,
     /// The member of staff who answers for a contractor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Email>)]
     pub sponsor: Option<Email>,
     /// When the person's access ends at the latest: a span such as `4d`, or RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "4d")]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub until: Option<TimeLimit>,
 }
 
@@ -110,7 +110,7 @@ pub struct PersonRoleSet {
 #[serde(deny_unknown_fields)]
 pub struct PersonSponsorSet {
     /// Who answers for the contractor.
-    #[schema(value_type = String)]
+    #[schema(value_type = shapes::Email)]
     pub sponsor: Email,
 }
 
@@ -120,9 +120,10 @@ pub struct PersonSponsorSet {
 pub struct PersonOffboard {
     /// Why, for the record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Remark>)]
     pub reason: Option<String>,
     /// Who takes over the contractors and resources that they answer for. Without it the contractors are suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Email>)]
     pub hand_over_to: Option<Email>,
 }

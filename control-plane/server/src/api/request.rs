@@ -4,33 +4,33 @@ use doorward_model::{Email, GrantId, RequestId, ResourceName, Span, TimeLimit, T
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Grant;
+use super::{Grant, shapes};
 
 /// `POST /api/v1/requests`. Exactly one of `for` and `until` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestNew {
     /// To what.
-    #[schema(value_type = String, example = "customer-db")]
+    #[schema(value_type = shapes::ResourceName)]
     pub resource: ResourceName,
     /// How long, from the approval on or from `from` on: a span such as `8h`.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "8h")]
+    #[schema(value_type = Option<shapes::Span>)]
     pub valid_for: Option<Span>,
     /// Until when, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub until: Option<TimeLimit>,
     /// From when, RFC 3339 or a span from this moment; absent: from the approval on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub from: Option<TimeLimit>,
     /// Why.
-    #[schema(example = "migrate the orders table")]
+    #[schema(value_type = shapes::Reason)]
     pub reason: String,
     /// For whom; absent: for whoever calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Email>)]
     pub email: Option<Email>,
     /// The grant after which more time is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,14 +44,15 @@ pub struct RequestNew {
 pub struct RequestApproval {
     /// A shorter time than was asked for.
     #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "2h")]
+    #[schema(value_type = Option<shapes::Span>)]
     pub valid_for: Option<Span>,
     /// An earlier end than was asked for, RFC 3339; at most one of `for` and `until` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::TimeLimit>)]
     pub until: Option<TimeLimit>,
     /// A word for the record, and for who asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<shapes::Remark>)]
     pub reason: Option<String>,
 }
 

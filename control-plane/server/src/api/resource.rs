@@ -6,18 +6,20 @@ use doorward_model::{Allow, DnsName, Email, ResourceId, ResourceName, Span, Targ
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::shapes;
+
 /// `POST /api/v1/resources`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResourceNew {
     /// Its name.
-    #[schema(value_type = String, example = "customer-db")]
+    #[schema(value_type = shapes::ResourceName)]
     pub name: ResourceName,
     /// Where it is: addresses, prefixes or DNS names, at least one.
-    #[schema(value_type = Vec<String>, example = json!(["10.0.5.20"]))]
+    #[schema(value_type = Vec<shapes::Target>, min_items = 1, max_items = 64)]
     pub targets: Vec<Target>,
     /// What is allowed there, at least one.
-    #[schema(value_type = Vec<String>, example = json!(["tcp/5432"]))]
+    #[schema(value_type = Vec<shapes::AllowRule>, min_items = 1, max_items = 64)]
     pub allow: Vec<Allow>,
 }
 
@@ -64,7 +66,7 @@ pub struct Resource {
 #[serde(deny_unknown_fields)]
 pub struct ResourceOwnerSet {
     /// Who answers for it; `null`: nobody.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Email>)]
     pub email: Option<Email>,
 }
 
@@ -73,6 +75,6 @@ pub struct ResourceOwnerSet {
 #[serde(deny_unknown_fields)]
 pub struct ResourceSpanSet {
     /// A span such as `2h`; `null`: none of its own.
-    #[schema(value_type = Option<String>, example = "2h")]
+    #[schema(value_type = Option<shapes::Span>)]
     pub span: Option<Span>,
 }

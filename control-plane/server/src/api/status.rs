@@ -33,6 +33,19 @@ pub struct Status {
     pub alerts: Vec<Alert>,
     /// What ends soon, the earliest first, 20 at most; `/api/v1/notices` has the rest.
     pub ends_soon: Vec<EndNotice>,
+    /// How mails about ends go; `null` where none are sent.
+    pub mail: Option<MailStatus>,
+}
+
+/// Mails about ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MailStatus {
+    /// Mails that still have to be sent.
+    pub waiting: u64,
+    /// Those among them that failed at least once; they are tried again.
+    pub failing: u64,
+    /// Why the last of those failed.
+    pub error: Option<String>,
 }
 
 /// The certificate of the portal and the API.

@@ -4,12 +4,14 @@ use doorward_model::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::shapes;
+
 /// `POST /api/v1/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ApiTokenNew {
     /// Its name: 1 to 63 letters, digits, `-`, `_` or `.`.
-    #[schema(example = "ci")]
+    #[schema(value_type = shapes::TokenName)]
     pub name: String,
 }
 

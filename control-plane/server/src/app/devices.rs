@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
 use super::views::{emails, promised};
-use super::{App, Record, Refusal, allow, allow_read, people, reach, reason, views};
+use super::{App, Record, Refusal, allow, allow_read, concerned, find, reach, reason, views};
 use crate::api::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, Ended, Routes,
 };
@@ -19,14 +19,27 @@ const TUNNEL_MTU: u16 = 1280;
 /// Seconds between keepalives: shorter than the timeouts of ordinary NAT (the WireGuard documentation's advice).
 const KEEPALIVE_SECONDS: u16 = 25;
 
-/// Lists devices, of one person or of all.
+/// Lists devices, of one person or of all; for people whose role reads nothing, their own.
 pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result<Vec<Device>, Refusal> {
-    allow_read(actor)?;
+    let own = match actor {
+        Actor::Person(person) if !person.role.reads() => Some(&person.email),
+        Actor::Person(_)
+        | Actor::LocalAdmin { .. }
+        | Actor::ApiToken { .. }
+        | Actor::Source { .. }
+        | Actor::Gateway { .. }
+        | Actor::System => None,
+    };
+    let of = of.or(own);
+    match of {
+        Some(email) => allow(actor, Action::Read, &Subject::Person(email.clone()))?,
+        None => allow_read(actor)?,
+    }
     let now = app.clock.now();
     let mut read = app.store.read().await?;
     let devices = match of {
         Some(email) => {
-            let person = people::find(&mut read, email).await?;
+            let person = find::person(&mut read, email).await?;
             read.devices_of(person.id).await?
         }
         None => read.devices().await?,
@@ -42,12 +55,13 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
 pub(crate) async fn add(app: &App, actor: &Actor, new: DeviceNew) -> Result<DeviceAdded, Refusal> {
     let DeviceNew { email, name, public_key, preshared_key, valid_for, routes, port } = new;
     let routes = routes.unwrap_or(app.routes);
+    let email = concerned(email, actor, "say whose device it is: `doorward device add EMAIL NAME`")?;
     allow(actor, Action::DeviceAdd, &Subject::Person(email.clone()))?;
     let now = app.clock.now();
     let until =
         valid_for.map(|limit| limit.resolve(now)).transpose().map_err(|error| Refusal::Invalid(error.to_string()))?;
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, &email).await?;
+    let person = find::person(&mut tx, &email).await?;
     let new = NewDevice {
         id: DeviceId::new(Uuid::now_v7()),
         principal: person.id,
@@ -99,15 +113,26 @@ pub(crate) async fn preshared_key(
     Ok(rendered)
 }
 
-/// Revokes a device for good.
+/// Revokes a device for good. Their own people may always end.
 pub(crate) async fn revoke(app: &App, actor: &Actor, id: DeviceId, why: Option<String>) -> Result<EndOutcome, Refusal> {
     let subject = Subject::Device(id);
-    allow(actor, Action::DeviceRevoke, &subject)?;
     let why = reason(why)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let missing = || Refusal::NotFound(format!("no device has the id {id}: `doorward device list` shows all"));
-    let before = tx.device(id).await?.ok_or_else(missing)?;
+    let before = tx.device(id).await?;
+    let is_own = before.as_ref().is_some_and(|device| match actor {
+        Actor::Person(person) => person.id == device.principal,
+        Actor::LocalAdmin { .. }
+        | Actor::ApiToken { .. }
+        | Actor::Source { .. }
+        | Actor::Gateway { .. }
+        | Actor::System => false,
+    });
+    if !is_own {
+        allow(actor, Action::DeviceRevoke, &subject)?;
+    }
+    let before = before.ok_or_else(missing)?;
     let device = tx.device_revoke(id, EndReason::DeviceRevoked, now).await?;
     let person = tx.person(device.principal).await?.ok_or_else(missing)?;
     let rendered = views::device(&device, &person.email, &app.terms.network, now)?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::secret::fresh_secret;
-use super::{App, Record, Refusal, allow, allow_read, copied_key, status};
+use super::{App, Record, Refusal, alerts, allow, allow_read, copied_key};
 use crate::api::{Gateway, GatewayRemoved, GatewayToken};
 use crate::feed::Identity;
 
@@ -155,7 +155,7 @@ pub(crate) async fn enrolled(
 pub(crate) async fn events(app: &App, gateway: &GatewayName, events: Vec<GatewayEvent>) -> Result<(), Refusal> {
     copied_key::close_windows(app, gateway, &events).await?;
     let alerts: Vec<Alert> = events.into_iter().map(|event| Alert::from_gateway(gateway, event)).collect();
-    alerts.iter().for_each(status::log);
+    alerts.iter().for_each(alerts::log);
     if !alerts.is_empty() {
         app.store.alerts_record(&alerts).await?;
     }

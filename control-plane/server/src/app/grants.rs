@@ -1,17 +1,16 @@
 //! Grants: list, give to a person or a group, take away.
 
 use doorward_domain::{self as domain, Action, Actor, Grantee, Principal, Receiver, Subject, WeeklyHours, micros};
-use doorward_model::{
-    DeviceId, Email, GrantId, GroupName, Interval, PrincipalId, TimeLimit, TimeLimitError, Timestamp,
-};
-use doorward_store::{Outbox, ReadTx, WriteTx};
+use doorward_model::{Email, GrantId, GroupName, Interval, TimeLimit, TimeLimitError, Timestamp};
+use doorward_store::{Outbox, WriteTx};
 use jiff::tz::TimeZone;
 use serde_json::json;
 use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
+use super::standing::refuse_own_hand;
 use super::views::names;
-use super::{App, Record, Refusal, allow, allow_read, groups, people, reason, resources, views};
+use super::{App, Record, Refusal, allow, allow_read, find, reason, views};
 use crate::api::{EndOutcome, Ended, Grant, GrantAdded, GrantNew};
 
 /// Lists grants, of one person with those of their groups, or all.
@@ -26,7 +25,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
             |granted: &domain::GrantedResource| Ok(views::grant(app, granted, &names.holder(granted.grant.to)?, now));
         return granted.iter().map(render).collect();
     };
-    let person = people::find(&mut read, email).await?;
+    let person = find::person(&mut read, email).await?;
     let granted = read.grants_for(person.id).await?;
     let render = |granted: &domain::GrantedResource| {
         Ok(views::grant(app, granted, &names.held_by(granted.grant.to, &person.email)?, now))
@@ -62,7 +61,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: GrantNew) -> Result<Grant
     let validity = validity(valid_for, until, from, now)?;
     let mut tx = app.store.write().await?;
     let found = find_receiver(&mut tx, actor, &to).await?;
-    let resource = resources::find(&mut tx, &resource).await?;
+    let resource = find::resource(&mut tx, &resource).await?;
     let new = domain::NewGrant {
         id: GrantId::new(Uuid::now_v7()),
         to: match &found {
@@ -98,37 +97,18 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: GrantNew) -> Result<Grant
 async fn find_receiver(tx: &mut WriteTx, actor: &Actor, to: &Result<Email, GroupName>) -> Result<Found, Refusal> {
     match to {
         Ok(email) => {
-            let person = people::find(tx, email).await?;
+            let person = find::person(tx, email).await?;
             refuse_own_hand(tx, actor, &person).await?;
             Ok(Found::Person(person))
         }
         Err(name) => {
-            let group = groups::find(tx, name).await?;
+            let group = find::group(tx, name).await?;
             for member in tx.group_members(group.id).await? {
                 refuse_own_hand(tx, actor, &member).await?;
             }
             Ok(Found::Group(group))
         }
     }
-}
-
-/// Refuses who would give access to themselves: as a member of a group, or through an API token of their own making.
-pub(crate) async fn refuse_own_hand(tx: &mut WriteTx, actor: &Actor, person: &Principal) -> Result<(), Refusal> {
-    let own = match actor {
-        Actor::Person(signed_in) => signed_in.id == person.id,
-        Actor::ApiToken { name } => {
-            let maker = format!("person:{}", person.email);
-            tx.api_tokens().await?.iter().any(|token| token.name == *name && token.created_by == maker)
-        }
-        Actor::LocalAdmin { .. } | Actor::Source { .. } | Actor::Gateway { .. } | Actor::System => false,
-    };
-    if own {
-        return Err(Refusal::Refused(format!(
-            "nobody gives access to themselves, nor through a group or a token of theirs: ask somebody else for {}",
-            person.email
-        )));
-    }
-    Ok(())
 }
 
 /// Takes a grant away.
@@ -157,12 +137,6 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: GrantId, why: Option<St
     let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
     let commitment = Commitment::new(app, &committed, Concerned::Devices(devices.into_iter().collect()));
     Ok(outcome(app, commitment, ended).await)
-}
-
-/// A person's devices that were not revoked.
-pub(crate) async fn live_devices(read: &mut ReadTx, person: PrincipalId) -> Result<Vec<DeviceId>, Refusal> {
-    let devices = read.devices_of(person).await?;
-    Ok(devices.into_iter().filter(|device| device.revoked.is_none()).map(|device| device.id).collect())
 }
 
 fn validity(

@@ -6,10 +6,11 @@ use doorward_store::{Outbox, ReadTx};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::grants::{live_devices, refuse_own_hand};
+use super::find::live_devices;
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{Holder, Names};
-use super::{App, Record, Refusal, Server, allow, allow_read, directory, people, views};
+use super::standing::refuse_own_hand;
+use super::views::Holder;
+use super::{App, Record, Refusal, Server, allow, allow_read, directory, find, views};
 use crate::api::{EndOutcome, Ended, Group};
 
 /// Lists groups with their members and grants.
@@ -34,7 +35,7 @@ pub(crate) async fn names(app: &App, actor: &Actor) -> Result<Vec<GroupName>, Re
 pub(crate) async fn show(app: &App, actor: &Actor, name: &GroupName) -> Result<Group, Refusal> {
     allow_read(actor)?;
     let mut read = app.store.read().await?;
-    let group = find(&mut read, name).await?;
+    let group = find::group(&mut read, name).await?;
     app.render_group(&mut read, &group, app.clock.now()).await
 }
 
@@ -57,7 +58,7 @@ pub(crate) async fn remove(app: &App, actor: &Actor, name: &GroupName) -> Result
     allow(actor, Action::GroupRemove, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let group = find(&mut tx, name).await?;
+    let group = find::group(&mut tx, name).await?;
     let removed = tx.group_remove(group.id, now).await?;
     let holder = Holder::group(name.clone());
     let granted = tx.grants_of_group(group.id).await?;
@@ -76,8 +77,8 @@ pub(crate) async fn join(app: &App, actor: &Actor, name: &GroupName, email: &Ema
     allow(actor, Action::GroupJoin, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let group = find(&mut tx, name).await?;
-    let person = people::find(&mut tx, email).await?;
+    let group = find::group(&mut tx, name).await?;
+    let person = find::person(&mut tx, email).await?;
     refuse_own_hand(&mut tx, actor, &person).await?;
     directory::require_unmanaged(&mut tx, &group).await?;
     group.join(&person, now)?;
@@ -99,8 +100,8 @@ pub(crate) async fn leave(app: &App, actor: &Actor, name: &GroupName, email: &Em
     allow(actor, Action::GroupLeave, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let group = find(&mut tx, name).await?;
-    let person = people::find(&mut tx, email).await?;
+    let group = find::group(&mut tx, name).await?;
+    let person = find::person(&mut tx, email).await?;
     if !tx.group_leave(group.id, person.id).await? {
         return Err(Refusal::NotFound(format!(
             "{email} is no member of group {name}: `doorward group show {name}` lists who is"
@@ -118,12 +119,6 @@ pub(crate) async fn leave(app: &App, actor: &Actor, name: &GroupName, email: &Em
     Ok(outcome(app, commitment, Ended { grants, ..Ended::default() }).await)
 }
 
-/// Finds a group by name.
-pub(crate) async fn find(read: &mut ReadTx, name: &GroupName) -> Result<domain::Group, Refusal> {
-    let missing = || Refusal::NotFound(format!("no group has the name {name}: `doorward group list` shows all"));
-    read.group_by_name(name).await?.ok_or_else(missing)
-}
-
 impl Server {
     async fn render_group(&self, read: &mut ReadTx, group: &domain::Group, now: Timestamp) -> Result<Group, Refusal> {
         let holder = Holder::group(group.name.clone());
@@ -137,23 +132,4 @@ impl Server {
             created_at: group.created_at,
         })
     }
-}
-
-/// The names of the groups that somebody is a member of.
-pub(crate) async fn names_of(read: &mut ReadTx, person: &domain::Principal) -> Result<Vec<GroupName>, Refusal> {
-    Ok(read.groups_of(person.id).await?.into_iter().map(|group| group.name).collect())
-}
-
-/// Everybody's groups by name, for lists.
-pub(crate) async fn names_of_all(
-    read: &mut ReadTx,
-    names: &Names,
-) -> Result<std::collections::HashMap<doorward_model::PrincipalId, Vec<GroupName>>, Refusal> {
-    let memberships = read.memberships().await?;
-    let named = |(person, groups): (_, std::collections::BTreeSet<GroupId>)| {
-        let mut groups: Vec<GroupName> = groups.iter().filter_map(|id| names.groups.get(id).cloned()).collect();
-        groups.sort();
-        (person, groups)
-    };
-    Ok(memberships.into_iter().map(named).collect())
 }

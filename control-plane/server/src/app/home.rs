@@ -4,7 +4,7 @@ use doorward_domain::{Action, Actor, SignedIn, Subject};
 use doorward_model::{DeviceId, Timestamp};
 
 use super::browse::{LastUses, last_uses};
-use super::{App, Refusal, allow, people};
+use super::{App, Refusal, allow, find};
 use crate::api::Person;
 
 /// Whether the person's devices reach what was granted.
@@ -55,7 +55,7 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Home, Refusal> {
     allow(actor, Action::Read, &Subject::Person(email.clone()))?;
     let now = app.clock.now();
     let mut read = app.store.read().await?;
-    let principal = people::find(&mut read, email).await?;
+    let principal = find::person(&mut read, email).await?;
     let devices = read.devices_of(*id).await?;
     let signed_in_at = principal.signed_in_at;
     let is_shut = |closed: Option<Timestamp>| closed.is_some_and(|closed| signed_in_at.is_none_or(|at| at <= closed));

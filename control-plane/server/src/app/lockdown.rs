@@ -6,7 +6,7 @@ use doorward_store::{Outbox, ReadTx};
 use serde_json::json;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::{App, Record, Refusal, Was, allow, allow_read, groups, reason};
+use super::{App, Record, Refusal, Was, allow, allow_read, find, reason};
 use crate::api::{Ended, LockdownOutcome, LockdownSet, LockdownStatus};
 
 /// Says whether a lockdown is on.
@@ -43,7 +43,7 @@ pub(crate) async fn set(
         was.require(&held.changed_at, "the lockdown", written)?;
     }
     let group = match &except {
-        Some(name) => Some(groups::find(&mut tx, name).await?.id),
+        Some(name) => Some(find::group(&mut tx, name).await?.id),
         None => None,
     };
     tx.lockdown_set(&LockdownState::set(state, group, why.clone(), actor.to_string(), now)).await?;

@@ -3,12 +3,14 @@
 //! Architecture invariant: no SQL here, and no HTTP beyond the shapes of the API that are returned.
 
 pub(crate) mod accounts;
+pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
 pub(crate) mod devices;
 pub(crate) mod directory;
 pub(crate) mod enrolment;
+pub(crate) mod find;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
@@ -24,6 +26,7 @@ pub(crate) mod resources;
 mod revocation;
 mod secret;
 pub(crate) mod sponsors;
+mod standing;
 pub(crate) mod status;
 pub(crate) mod tokens;
 mod views;
@@ -36,7 +39,7 @@ use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use doorward_domain::{Action, Actor, AuditEntry, DirectoryTerms, LeaseTerms, Reason, Subject, authorise};
-use doorward_model::{DnsName, Timestamp};
+use doorward_model::{DnsName, Email, Timestamp};
 use doorward_store::{Committed, Outbox, Store, WriteTx};
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
@@ -98,6 +101,8 @@ pub(crate) struct Server {
     pub(crate) remote_feed: bool,
     /// What accounts need: the seal, the site, the policy.
     pub(crate) accounts: Accounts,
+    /// Whose word counts about who asks.
+    pub(crate) trusted_proxies: Vec<ipnet::IpNet>,
     /// The portal's certificate.
     pub(crate) certificates: Arc<Certificates>,
     /// The authority that is asked for certificates, where one is.
@@ -133,6 +138,22 @@ pub(crate) fn allow(actor: &Actor, action: Action, subject: &Subject) -> Result<
 /// Refuses who may not read.
 pub(crate) fn allow_read(actor: &Actor) -> Result<(), Refusal> {
     allow(actor, Action::Read, &Subject::Everything)
+}
+
+/// Whom it concerns: who was named, or the person who calls.
+pub(crate) fn concerned(named: Option<Email>, actor: &Actor, otherwise: &str) -> Result<Email, Refusal> {
+    match (named, actor) {
+        (Some(email), _) => Ok(email),
+        (None, Actor::Person(person)) => Ok(person.email.clone()),
+        (
+            None,
+            Actor::LocalAdmin { .. }
+            | Actor::ApiToken { .. }
+            | Actor::Source { .. }
+            | Actor::Gateway { .. }
+            | Actor::System,
+        ) => Err(Refusal::Invalid(otherwise.to_owned())),
+    }
 }
 
 /// Parses a reason.

@@ -6,7 +6,7 @@ use doorward_domain::{Action, Actor, Subject};
 use doorward_model::{Allow, Email, GrantId, ResourceId, ResourceName, Span, Timestamp};
 
 use super::home::signed_in;
-use super::views::{emails, is_open};
+use super::views::{Emails, is_open, owners};
 use super::{App, Refusal, allow};
 
 /// A resource as those see it who may ask for it: what it is, not where it is.
@@ -41,7 +41,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Offer>, Refusal
     let waiting = read.requests_open(now).await?;
     left_out.extend(waiting.iter().filter(|it| it.principal == person.id).map(|it| it.resource));
     let resources = read.resources().await?;
-    let emails = emails(&mut read).await?;
+    let emails = owners(&mut read, &resources).await?;
     let offered = resources.into_iter().filter(|resource| !left_out.contains(&resource.id));
     Ok(offered.map(|resource| offer(resource, &emails)).collect())
 }
@@ -55,11 +55,12 @@ pub(crate) async fn renewal(app: &App, actor: &Actor, id: GrantId) -> Result<Ren
     let missing = || Refusal::NotFound("you have no such access: ask for it anew at your requests".to_owned());
     let grant = granted.ok_or_else(missing)?.grant;
     let resource = read.resource(grant.resource).await?.filter(|resource| resource.removed_at.is_none());
-    let emails = emails(&mut read).await?;
-    Ok(Renewal { grant: id, until: grant.validity.not_after, offer: offer(resource.ok_or_else(missing)?, &emails) })
+    let resource = resource.ok_or_else(missing)?;
+    let emails = owners(&mut read, std::slice::from_ref(&resource)).await?;
+    Ok(Renewal { grant: id, until: grant.validity.not_after, offer: offer(resource, &emails) })
 }
 
-fn offer(resource: doorward_domain::Resource, emails: &super::views::Emails) -> Offer {
+fn offer(resource: doorward_domain::Resource, emails: &Emails) -> Offer {
     Offer {
         owner: resource.owner.and_then(|id| emails.get(&id).cloned()),
         most: Span::from_secs(resource.span_max().as_secs()),

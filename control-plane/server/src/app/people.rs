@@ -10,10 +10,10 @@ use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::requests::at_this_moment;
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{Holder, names, promised};
-use super::{App, Record, Refusal, Server, Was, allow, allow_read, directory, groups, reason, sponsors, views};
+use super::standing::at_this_moment;
+use super::views::{Holder, Names, names, promised};
+use super::{App, Record, Refusal, Server, Was, allow, allow_read, directory, find, reason, sponsors, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
 /// Lists everybody with what they have.
@@ -23,7 +23,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusa
     let mut read = app.store.read().await?;
     let people = read.people().await?;
     let names = names(&mut read).await?;
-    let mut groups = groups::names_of_all(&mut read, &names).await?;
+    let mut groups = views::groups_of_all(&mut read, &names).await?;
     let mut devices: HashMap<PrincipalId, Vec<_>> = HashMap::new();
     for device in read.devices().await? {
         let email = promised(&names.emails, &device.principal)?;
@@ -59,7 +59,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusa
 pub(crate) async fn show(app: &App, actor: &Actor, email: &Email) -> Result<Person, Refusal> {
     allow_read(actor)?;
     let mut read = app.store.read().await?;
-    let person = find(&mut read, email).await?;
+    let person = find::person(&mut read, email).await?;
     app.render_person(&mut read, &person, app.clock.now()).await
 }
 
@@ -72,7 +72,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: PersonNew) -> Result<Pers
         until.map(|until| until.resolve(now)).transpose().map_err(|error| Refusal::Invalid(error.to_string()))?;
     let mut tx = app.store.write().await?;
     let sponsor = match &sponsor {
-        Some(sponsor) => Some(find(&mut tx, sponsor).await?),
+        Some(sponsor) => Some(find::person(&mut tx, sponsor).await?),
         None => None,
     };
     let id = PrincipalId::new(Uuid::now_v7());
@@ -122,14 +122,8 @@ pub(crate) async fn restore(app: &App, actor: &Actor, email: &Email, why: Option
     let request = ChangeRequest { actor, action: Action::PersonRestore, email, why, hand_over_to: None };
     commit_change(app, request, |person, devices, _, now| domain::restore(person, devices, now)).await?;
     let mut read = app.store.read().await?;
-    let person = find(&mut read, email).await?;
+    let person = find::person(&mut read, email).await?;
     app.render_person(&mut read, &person, app.clock.now()).await
-}
-
-/// Finds a person by address, in whatever state.
-pub(crate) async fn find(read: &mut ReadTx, email: &Email) -> Result<Principal, Refusal> {
-    let missing = || Refusal::NotFound(format!("no person has the email {email}: `doorward person list` shows all"));
-    read.person_by_email(email).await?.ok_or_else(missing)
 }
 
 /// Who asks for which change of whom.
@@ -164,7 +158,7 @@ async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) ->
     let why = reason(why)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     let successor = match &hand_over_to {
         Some(to) => Some(sponsors::successor(&mut tx, &person, to, now).await?),
         None => None,
@@ -258,7 +252,7 @@ pub(crate) async fn set_role(
     let mut tx = app.store.write().await?;
     let actor = &at_this_moment(&mut tx, actor, now).await?;
     allow(actor, Action::PersonRole, &subject)?;
-    let person = find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     was.require(&person.role, &format!("the role of {email}"), ToString::to_string)?;
     let owners =
         tx.people().await?.into_iter().filter(|it| it.role == Role::Owner && it.state == PrincipalState::Active);
@@ -310,8 +304,8 @@ impl Server {
         };
         let devices = read.devices_of(person.id).await?;
         let devices = devices.iter().map(|device| views::device(device, &person.email, &self.terms.network, now));
-        let names = names(read).await?;
-        let groups = groups::names_of(read, person).await?;
+        let names = Names::of_groups(read).await?;
+        let groups = find::groups_of(read, person).await?;
         let mut grants = Vec::new();
         for granted in read.grants_for(person.id).await? {
             let holder = names.held_by(granted.grant.to, &person.email)?;

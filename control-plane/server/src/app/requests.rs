@@ -14,9 +14,10 @@ use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::grants::{live_devices, refuse_own_hand};
-use super::views::{Emails, Holder, emails, promised};
-use super::{App, Record, Refusal, allow, people, reason, resources, views};
+use super::find::live_devices;
+use super::standing::{at_this_moment, refuse_own_hand};
+use super::views::{Emails, Holder, promised};
+use super::{App, Record, Refusal, allow, concerned, find, reason, views};
 use crate::api::{self, Request, RequestApproval, RequestApproved, RequestNew};
 
 /// Lists requests that whoever calls may see: their own, those they may answer, and all for roles that read. Open ones
@@ -28,7 +29,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>, all: bool
     if all {
         let newest = match (of, actor) {
             (Some(email), _) => {
-                let person = people::find(&mut read, email).await?;
+                let person = find::person(&mut read, email).await?;
                 read.requests_of(person.id).await?
             }
             (None, Actor::Person(person)) if !person.role.reads() => {
@@ -40,19 +41,40 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>, all: bool
         };
         requests.extend(newest);
     }
+    let mut shown = readable(&mut read, requests, actor, now).await?;
+    shown.retain(|request| of.is_none_or(|email| request.email == *email));
+    Ok(shown)
+}
+
+/// Lists a person's own requests, and counts those of others that wait for their answer.
+pub(crate) async fn desk(app: &App, person: &SignedIn) -> Result<(Vec<Request>, usize), Refusal> {
+    let now = app.clock.now();
+    let mut read = app.store.read().await?;
+    let mut requests = read.requests_open(now).await?;
+    requests.extend(read.requests_of(person.id).await?);
+    let mut shown = readable(&mut read, requests, &Actor::Person(person.clone()), now).await?;
+    let waiting = shown.iter().filter(|request| request.may_answer).count();
+    shown.retain(|request| request.email == person.email);
+    Ok((shown, waiting))
+}
+
+/// Renders those that the actor may read, each once.
+async fn readable(
+    read: &mut ReadTx,
+    mut requests: Vec<domain::Request>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<Vec<Request>, Refusal> {
     let mut seen = std::collections::HashSet::new();
     requests.retain(|request| seen.insert(request.id));
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let context = Context::read(&mut read).await?;
+    let context = Context::read(read).await?;
     let mut shown = Vec::new();
     for request in requests {
-        let subject = context.subject(&request);
-        let rendered = context.render(&request, actor, now)?;
-        let asked_for = of.is_none_or(|email| rendered.email == *email);
-        if asked_for && authorise(actor, Action::RequestRead, &subject) == Decision::Allowed {
-            shown.push(rendered);
+        if authorise(actor, Action::RequestRead, &context.subject(&request)) == Decision::Allowed {
+            shown.push(context.render(&request, actor, now)?);
         }
     }
     Ok(shown)
@@ -70,28 +92,15 @@ pub(crate) async fn show(app: &App, actor: &Actor, id: RequestId) -> Result<Requ
 /// Asks for access.
 pub(crate) async fn add(app: &App, actor: &Actor, new: RequestNew) -> Result<Request, Refusal> {
     let RequestNew { resource, valid_for, until, from, reason: why, email, renews } = new;
-    let email = match (email, actor) {
-        (Some(email), _) => email,
-        (None, Actor::Person(person)) => person.email.clone(),
-        (
-            None,
-            Actor::LocalAdmin { .. }
-            | Actor::ApiToken { .. }
-            | Actor::Source { .. }
-            | Actor::Gateway { .. }
-            | Actor::System,
-        ) => {
-            return Err(Refusal::Invalid("say for whom the access is asked: give `--as EMAIL`".to_owned()));
-        }
-    };
+    let email = concerned(email, actor, "say for whom the access is asked: give `--as EMAIL`")?;
     allow(actor, Action::RequestAdd, &Subject::Person(email.clone()))?;
     let why = reason(Some(why))?
         .ok_or_else(|| Refusal::Invalid("say why the access is needed: whoever answers decides by that".to_owned()))?;
     let now = app.clock.now();
     let asked = asked(valid_for, until, from, now)?;
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, &email).await?;
-    let resource = resources::find(&mut tx, &resource).await?;
+    let person = find::person(&mut tx, &email).await?;
+    let resource = find::resource(&mut tx, &resource).await?;
     if let Some(grant) = renews {
         check_renewed(&mut tx, grant, &person, &resource).await?;
     }
@@ -223,15 +232,6 @@ async fn check_renewed(tx: &mut WriteTx, id: GrantId, person: &Principal, resour
     }
 }
 
-/// Returns who acts with the role they have at this moment.
-pub(crate) async fn at_this_moment(tx: &mut WriteTx, actor: &Actor, now: Timestamp) -> Result<Actor, Refusal> {
-    let Actor::Person(signed_in) = actor else { return Ok(actor.clone()) };
-    let gone = || Refusal::Unauthenticated("your account is not there any more".to_owned());
-    let person = tx.person(signed_in.id).await?.ok_or_else(gone)?;
-    person.require_active("a say", now)?;
-    Ok(Actor::Person(SignedIn { role: person.role, ..signed_in.clone() }))
-}
-
 fn shorter(valid_for: Option<Span>, until: Option<TimeLimit>, now: Timestamp) -> Result<Option<Shorter>, Refusal> {
     match (valid_for, until) {
         (Some(_), Some(_)) => {
@@ -282,7 +282,7 @@ impl Context {
         let sponsors = people.iter().filter_map(|person| Some((person.id, person.sponsor?))).collect();
         let resources = read.resources_with_removed().await?;
         Ok(Self {
-            emails: emails(read).await?,
+            emails: people.into_iter().map(|person| (person.id, person.email)).collect(),
             sponsors,
             resources: resources.into_iter().map(|resource| (resource.id, resource)).collect(),
         })

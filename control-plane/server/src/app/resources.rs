@@ -7,9 +7,9 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::revocation::{Commitment, Concerned, outcome};
-use super::views::{emails, names};
+use super::views::{names, owners};
 use super::was::or_none;
-use super::{App, Record, Refusal, Was, allow, allow_read, people, views};
+use super::{App, Record, Refusal, Was, allow, allow_read, find, views};
 use crate::api::{EndOutcome, Ended, Resource, ResourceNew};
 
 /// Lists resources.
@@ -17,7 +17,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Resource>, Refu
     allow_read(actor)?;
     let mut read = app.store.read().await?;
     let resources = read.resources().await?;
-    let emails = emails(&mut read).await?;
+    let emails = owners(&mut read, &resources).await?;
     let owner = |resource: &domain::Resource| resource.owner.and_then(|id| emails.get(&id).cloned());
     Ok(resources
         .into_iter()
@@ -26,17 +26,11 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Resource>, Refu
         .collect())
 }
 
-/// Finds a resource by name.
-pub(crate) async fn find(read: &mut ReadTx, name: &ResourceName) -> Result<domain::Resource, Refusal> {
-    let missing = || Refusal::NotFound(format!("no resource has the name {name}: `doorward resource list` shows all"));
-    read.resource_by_name(name).await?.ok_or_else(missing)
-}
-
 /// Shows a resource.
 pub(crate) async fn show(app: &App, actor: &Actor, name: &ResourceName) -> Result<Resource, Refusal> {
     allow_read(actor)?;
     let mut read = app.store.read().await?;
-    let resource = find(&mut read, name).await?;
+    let resource = find::resource(&mut read, name).await?;
     let owner = owner_of(&mut read, &resource).await?;
     Ok(views::resource(app, resource, owner))
 }
@@ -60,11 +54,11 @@ pub(crate) async fn set_owner(
     allow(actor, Action::ResourceOwner, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let resource = find(&mut tx, name).await?;
+    let resource = find::resource(&mut tx, name).await?;
     let before = owner_of(&mut tx, &resource).await?;
     was.require(&before, &format!("who answers for {name}"), |is| or_none(is.as_ref()))?;
     let resource = match &owner {
-        Some(email) => resource.owned_by(&people::find(&mut tx, email).await?, now)?,
+        Some(email) => resource.owned_by(&find::person(&mut tx, email).await?, now)?,
         None => domain::Resource { owner: None, ..resource },
     };
     tx.resource_update(&resource).await?;
@@ -106,7 +100,7 @@ async fn set_terms(
     allow(actor, action, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let mut resource = find(&mut tx, name).await?;
+    let mut resource = find::resource(&mut tx, name).await?;
     // Leases follow the window; what may be asked for concerns no gateway.
     let devices = if action == Action::ResourceWindow {
         was.require(&resource.sign_in_window, &format!("the sign-in window of {name}"), |is| or_none(is.as_ref()))?;
@@ -150,7 +144,7 @@ pub(crate) async fn remove(app: &App, actor: &Actor, name: &ResourceName) -> Res
     allow(actor, Action::ResourceRemove, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let resource = find(&mut tx, name).await?;
+    let resource = find::resource(&mut tx, name).await?;
     let removed = tx.resource_remove(resource.id, now).await?;
     let names = names(&mut tx).await?;
     let mut grants = Vec::new();

@@ -221,7 +221,7 @@ async fn alert_missing(app: &App, commitment: &Commitment, name: &GatewayName) {
         message,
         count: 1,
     };
-    super::status::raise(app, alert).await;
+    super::alerts::raise(app, alert).await;
 }
 
 fn render(app: &App, commitment: &Commitment, gateways: &[Gateway]) -> Collected {

@@ -5,9 +5,9 @@ use doorward_model::{DeviceId, Email, ResourceName, Timestamp};
 use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 
-use super::grants::refuse_own_hand;
+use super::standing::refuse_own_hand;
 use super::was::or_none;
-use super::{App, Record, Refusal, Was, allow, allow_read, people};
+use super::{App, Record, Refusal, Was, allow, allow_read, find};
 use crate::api::Person;
 
 /// What changed for those somebody answered for.
@@ -35,20 +35,20 @@ pub(crate) async fn set(
     allow(actor, Action::PersonSponsor, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     refuse_own_hand(&mut tx, actor, &person).await?;
     let before = match person.sponsor {
         Some(id) => tx.person(id).await?.map(|sponsor| sponsor.email),
         None => None,
     };
     was.require(&before, &format!("who answers for {email}"), |is| or_none(is.as_ref()))?;
-    let sponsor = people::find(&mut tx, sponsor).await?;
+    let sponsor = find::person(&mut tx, sponsor).await?;
     tx.person_update(&person.sponsored_by(&sponsor, now)?).await?;
     let record =
         Record { at: now, actor, action: Action::PersonSponsor, subject, detail: json!({ "sponsor": sponsor.email }) };
     app.commit(tx, record, Outbox::None).await?;
     let mut read = app.store.read().await?;
-    let person = people::find(&mut read, email).await?;
+    let person = find::person(&mut read, email).await?;
     app.render_person(&mut read, &person, now).await
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Charge {
 pub(crate) async fn charge(app: &App, actor: &Actor, email: &Email) -> Result<Charge, Refusal> {
     allow_read(actor)?;
     let mut read = app.store.read().await?;
-    let person = people::find(&mut read, email).await?;
+    let person = find::person(&mut read, email).await?;
     let contractors = read.people_sponsored_by(person.id).await?;
     let resources = read.resources().await?.into_iter().filter(|resource| resource.owner == Some(person.id));
     Ok(Charge {
@@ -79,7 +79,7 @@ pub(crate) async fn successor(
     to: &Email,
     now: Timestamp,
 ) -> Result<Principal, Refusal> {
-    let successor = people::find(read, to).await?;
+    let successor = find::person(read, to).await?;
     if successor.id == person.id {
         return Err(Refusal::Invalid(format!("{to} goes and cannot take over: name somebody else")));
     }

@@ -3,7 +3,7 @@
 use doorward_domain::{Actor, Alert, Receipt};
 
 use super::{App, Refusal, allow_read, gateways, lockdown, notices};
-use crate::api::{self, CertificateSource, RecentReceipt, Status};
+use crate::api::{self, CertificateSource, MailStatus, RecentReceipt, Status};
 use crate::net::Source;
 
 /// Receipts and alerts in a status.
@@ -25,6 +25,13 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
     let noticed = read.end_notices(now).await?;
     let mut ends_soon = notices::render(&mut read, noticed).await?;
     ends_soon.truncate(ENDS_SOON_MAX);
+    let mail = match &app.accounts.mail {
+        None => None,
+        Some(_) => {
+            let doorward_store::MailCounts { waiting, failing, error } = read.mail_counts(now).await?;
+            Some(MailStatus { waiting, failing, error })
+        }
+    };
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
@@ -38,6 +45,7 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         last_receipts: receipts.into_iter().filter_map(render_receipt).collect(),
         alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
         ends_soon,
+        mail,
     })
 }
 
@@ -86,24 +94,5 @@ pub(crate) fn render_alert(alert: Alert) -> api::Alert {
         source: alert.source.map(|source| source.to_string()),
         message: alert.message,
         count: alert.count,
-    }
-}
-
-/// Logs an alert and keeps it.
-pub(crate) async fn raise(app: &App, alert: Alert) {
-    log(&alert);
-    if let Err(error) = app.store.alerts_record(std::slice::from_ref(&alert)).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "an alert could not be kept");
-    }
-}
-
-/// Logs an alert: as a warning where somebody should look soon.
-pub(crate) fn log(alert: &Alert) {
-    let (kind, gateway) = (alert.kind.as_str(), alert.gateway.as_ref().map(tracing::field::display));
-    let device = alert.device.map(tracing::field::display);
-    if alert.kind.is_urgent() {
-        tracing::warn!(kind, gateway.name = gateway, device.id = device, count = alert.count, "{}", alert.message);
-    } else {
-        tracing::info!(kind, gateway.name = gateway, device.id = device, count = alert.count, "{}", alert.message);
     }
 }

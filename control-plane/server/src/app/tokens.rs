@@ -47,6 +47,11 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: ApiTokenNew) -> Result<Ap
 pub(crate) async fn revoke(app: &App, actor: &Actor, name: &str) -> Result<(), Refusal> {
     let subject = Subject::Token(name.to_owned());
     allow(actor, Action::TokenRevoke, &subject)?;
+    // PostgreSQL takes no text with a NUL in it, and would call it a defect.
+    if check_name(name).is_err() {
+        let shown = doorward_model::repeatable(name, NAME_CHARS_MAX);
+        return Err(Refusal::NotFound(format!("there is no token named {shown}: see the list of tokens")));
+    }
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     tx.api_token_revoke(name, now).await?;
@@ -77,7 +82,8 @@ async fn used(app: App, hash: TokenHash, at: Timestamp) {
     }
 }
 
-fn check_name(name: &str) -> Result<(), Refusal> {
+/// Refuses what is no name of a token.
+pub(crate) fn check_name(name: &str) -> Result<(), Refusal> {
     let fits = name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.len() <= NAME_CHARS_MAX
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));

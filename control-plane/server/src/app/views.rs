@@ -223,6 +223,11 @@ pub(crate) async fn names(read: &mut ReadTx) -> Result<Names, Refusal> {
 }
 
 impl Names {
+    /// Reads every group's name and nobody's: for what [`Self::held_by`] says of one person.
+    pub(crate) async fn of_groups(read: &mut ReadTx) -> Result<Self, Refusal> {
+        Ok(Self { emails: Emails::new(), groups: read.group_names().await? })
+    }
+
     /// Says whose a grant is.
     pub(crate) fn holder(&self, to: Grantee) -> Result<Holder, Refusal> {
         match to {
@@ -254,9 +259,36 @@ pub(crate) async fn emails(read: &mut ReadTx) -> Result<Emails, Refusal> {
     Ok(read.people().await?.into_iter().map(|person| (person.id, person.email)).collect())
 }
 
+/// Reads the addresses of those who answer for these resources: a few, where everybody would be thousands.
+pub(crate) async fn owners(read: &mut ReadTx, resources: &[Resource]) -> Result<Emails, Refusal> {
+    let mut owners = Emails::new();
+    for id in resources.iter().filter_map(|resource| resource.owner) {
+        if !owners.contains_key(&id)
+            && let Some(person) = read.person(id).await?
+        {
+            owners.insert(id, person.email);
+        }
+    }
+    Ok(owners)
+}
+
 /// Finds the address that a foreign key promises.
 pub(crate) fn promised(emails: &Emails, id: &PrincipalId) -> Result<Email, Refusal> {
     let missing =
         || Refusal::Internal("the database names a person that it does not hold: restore it from a copy".to_owned());
     emails.get(id).cloned().ok_or_else(missing)
+}
+
+/// Everybody's groups by name, for lists.
+pub(crate) async fn groups_of_all(
+    read: &mut ReadTx,
+    names: &Names,
+) -> Result<HashMap<PrincipalId, Vec<GroupName>>, Refusal> {
+    let memberships = read.memberships().await?;
+    let named = |(person, groups): (_, std::collections::BTreeSet<GroupId>)| {
+        let mut groups: Vec<GroupName> = groups.iter().filter_map(|id| names.groups.get(id).cloned()).collect();
+        groups.sort();
+        (person, groups)
+    };
+    Ok(memberships.into_iter().map(named).collect())
 }

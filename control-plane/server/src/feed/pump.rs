@@ -67,7 +67,7 @@ async fn silent(app: &App, session: &Session) {
         message,
         count: 1,
     };
-    crate::app::status::raise(app, alert).await;
+    crate::app::alerts::raise(app, alert).await;
 }
 
 async fn feed(app: &App, session: &Session, queue: &mpsc::Sender<FeedMessage>) -> End {

@@ -49,13 +49,15 @@ pub(crate) async fn actor_of(app: &App, peer: Option<&Peer>, headers: &HeaderMap
     }
 }
 
-async fn by_token(app: &App, headers: &HeaderMap) -> Result<Actor, Refusal> {
+/// Returns the token that a request comes with.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (scheme, token) = given.and_then(|text| text.split_once(' ')).ok_or_else(unauthenticated)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(unauthenticated());
-    }
-    let token = token.trim();
+    let (scheme, token) = given.and_then(|text| text.split_once(' '))?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+async fn by_token(app: &App, headers: &HeaderMap) -> Result<Actor, Refusal> {
+    let token = bearer(headers).ok_or_else(unauthenticated)?;
     let found = if token.starts_with(session::LOGIN_PREFIX) {
         session::login_holder(app, token).await?
     } else {
@@ -66,6 +68,6 @@ async fn by_token(app: &App, headers: &HeaderMap) -> Result<Actor, Refusal> {
 
 fn unauthenticated() -> Refusal {
     Refusal::Unauthenticated(
-        "a valid token is needed: make one with `doorward token add NAME` and set DOORWARD_TOKEN".to_owned(),
+        "a valid token is needed: run `doorward login`, or make one with `doorward token add NAME` and set DOORWARD_TOKEN".to_owned(),
     )
 }

@@ -6,13 +6,15 @@ mod auth;
 mod extract;
 mod layers;
 pub(crate) mod pages;
+mod proxies;
 pub(crate) mod scim;
 mod visits;
 pub(crate) mod web;
 
-pub(crate) use auth::authenticate;
+pub(crate) use auth::{authenticate, bearer};
 pub(crate) use extract::{ApiJson, ApiPath, ApiQuery, PageForm};
 pub(crate) use layers::{LimitedRouter, no_route};
+pub(crate) use proxies::behind_proxies;
 pub(crate) use scim::SourceRate;
 pub(crate) use visits::Visits;
 pub(crate) use web::guard;

@@ -89,14 +89,31 @@ impl FromRequestParts<App> for Session {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
+        let AnySession(session) = AnySession::from_request_parts(parts, app).await?;
+        if session.session.policy_pending {
+            return Err(Refusal::Unauthenticated("accept the access policy first, then try again".to_owned()));
+        }
+        Ok(session)
+    }
+}
+
+/// A session in which the access policy may still have to be accepted: for that, and for nothing else.
+#[derive(Debug, Clone)]
+pub(crate) struct AnySession(pub(crate) Session);
+
+impl FromRequestParts<App> for AnySession {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Refusal> {
         let missing = || Refusal::Unauthenticated("sign in first, then try again".to_owned());
         // On the admin socket there is no browser, so that no cookie counts there.
         let (Some(Peer::Https { .. }), Some(secret)) = (parts.extensions.get::<Peer>(), session_secret(&parts.headers))
         else {
             return Err(missing());
         };
-        let (person, session) = session::holder(app, secret, use_of(&parts.headers)).await?.ok_or_else(missing)?;
-        Ok(Self { person, session })
+        let found = session::holder_of_any(app, secret, use_of(&parts.headers)).await?;
+        let (person, session) = found.ok_or_else(missing)?;
+        Ok(Self(Session { person, session }))
     }
 }
 
@@ -176,9 +193,11 @@ fn refuse(status: StatusCode, sentence: &str) -> Box<Response> {
     Box::new((status, axum::Json(body)).into_response())
 }
 
-/// Returns the host that was asked for, without the port.
+/// Returns the host that was asked for, without the port; of two, none (RFC 9112, section 3.2).
 fn host(headers: &HeaderMap) -> Option<&str> {
-    let authority = headers.get(header::HOST)?.to_str().ok()?;
+    let mut named = headers.get_all(header::HOST).iter();
+    let (Some(authority), None) = (named.next(), named.next()) else { return None };
+    let authority = authority.to_str().ok()?;
     match authority.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map(|(address, _)| address),
         None => Some(authority.split_once(':').map_or(authority, |(host, _)| host)),

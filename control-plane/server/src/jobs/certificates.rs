@@ -8,7 +8,7 @@ use doorward_domain::{Alert, AlertKind};
 use doorward_model::Timestamp;
 use jiff::SignedDuration;
 
-use crate::app::{App, status};
+use crate::app::{App, alerts};
 use crate::net::{Acme, AcmeError, Facts, Outlook, Source, read_files, renewal_of, warning_of};
 
 /// How often clock and files are looked at, at least.
@@ -136,7 +136,7 @@ async fn tell(app: &App, told_at: &mut Option<Timestamp>) {
         return;
     }
     *told_at = Some(now);
-    status::raise(app, ending(now, &facts, app.certificates.outlook().trouble)).await;
+    alerts::raise(app, ending(now, &facts, app.certificates.outlook().trouble)).await;
 }
 
 fn ending(now: Timestamp, facts: &Facts, trouble: Option<String>) -> Alert {

@@ -5,7 +5,7 @@ use doorward_model::{EndReason, Timestamp};
 use doorward_store::Outbox;
 use serde_json::json;
 
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal, sponsors};
 
 /// Records what ended up to this moment.

@@ -7,6 +7,7 @@
 mod certificates;
 mod ends;
 mod hours;
+mod mails;
 mod notices;
 
 use std::path::PathBuf;
@@ -18,12 +19,14 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Shutdown;
 use crate::app::directory::due;
-use crate::app::{App, Refusal, status};
+use crate::app::{App, Refusal, alerts};
 
 /// How often ends are looked for: the record is late by this much at most, access never.
 const ENDS_EVERY: Duration = Duration::from_secs(2);
 /// How often notices before an end are looked for.
 const NOTICES_EVERY: Duration = Duration::from_secs(30);
+/// How often mails that wait are looked for.
+const MAILS_EVERY: Duration = Duration::from_secs(5);
 /// How often another replica's commits are looked for.
 const REVISION_EVERY: Duration = Duration::from_millis(500);
 /// How often old rows are deleted.
@@ -33,7 +36,14 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>, shutdown: Shutdown) {
     let jobs = async {
         let certificates = certificates::look_after(&app, certificate_files);
-        tokio::join!(ends_loop(&app), notices_loop(&app), revision_loop(&app), prune_loop(&app), certificates)
+        tokio::join!(
+            ends_loop(&app),
+            notices_loop(&app),
+            mails_loop(&app),
+            revision_loop(&app),
+            prune_loop(&app),
+            certificates
+        )
     };
     tokio::select! {
         () = shutdown.cancelled() => {}
@@ -47,7 +57,7 @@ async fn ends_loop(app: &App) {
     loop {
         ticks.tick().await;
         if let Some(jump) = app.clock.jump() {
-            status::raise(app, jumped(app, jump)).await;
+            alerts::raise(app, jumped(app, jump)).await;
         }
         logged("ends could not be recorded", ends::record(app).await);
         logged("the next hours could not be told", hours::tell(app).await);
@@ -61,6 +71,17 @@ async fn notices_loop(app: &App) {
     loop {
         ticks.tick().await;
         logged("notices could not be kept", notices::note(app).await);
+    }
+}
+
+/// A loop of its own: a mail server that does not answer holds up nothing else.
+async fn mails_loop(app: &App) {
+    let Some(mail) = &app.accounts.mail else { return };
+    let mut ticks = interval(MAILS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        logged("mails could not be sent", mails::send(app, mail).await);
     }
 }
 

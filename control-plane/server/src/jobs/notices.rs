@@ -1,7 +1,10 @@
 //! Notices before an end, each once.
 
-use doorward_domain::{EndNotice, lead_due};
-use doorward_store::Ending;
+use std::collections::BTreeSet;
+
+use doorward_domain::{EndNotice, PrincipalState, lead_due};
+use doorward_model::PrincipalId;
+use doorward_store::{Ending, ReadTx};
 use jiff::SignedDuration;
 
 use crate::app::{App, Refusal};
@@ -16,7 +19,6 @@ pub(crate) async fn note(app: &App) -> Result<(), Refusal> {
     let mut read = app.store.read().await?;
     let endings = read.endings(now, until).await?;
     let known = read.end_notices(now).await?;
-    drop(read);
     let due = endings.into_iter().filter_map(|ending| {
         let Ending { kind, subject, began, ends_at, principal, group, what } = ending;
         let lead = lead_due(began, ends_at, now)?;
@@ -26,8 +28,28 @@ pub(crate) async fn note(app: &App) -> Result<(), Refusal> {
         known.iter().any(|it| it.subject == notice.subject && it.ends_at == notice.ends_at && it.lead == notice.lead)
     };
     let due: Vec<EndNotice> = due.filter(|notice| !is_known(notice)).collect();
-    for notice in app.store.end_notices_record(due).await? {
+    let mut addressed = Vec::with_capacity(due.len());
+    for notice in due {
+        let people = if app.accounts.mail.is_some() { addressees(&mut read, &notice).await? } else { Vec::new() };
+        addressed.push((notice, people));
+    }
+    drop(read);
+    for notice in app.store.end_notices_record(addressed).await? {
         tracing::info!(kind = %notice.kind, what = %notice.what, ends_at = %notice.ends_at, "something ends soon");
     }
     Ok(())
+}
+
+/// Who is told of an end: whose it is, or the group's members, and who answers for those who are contractors.
+async fn addressees(read: &mut ReadTx, notice: &EndNotice) -> Result<Vec<PrincipalId>, Refusal> {
+    let mut people = Vec::new();
+    if let Some(id) = notice.principal {
+        people.extend(read.person(id).await?);
+    }
+    if let Some(group) = notice.group {
+        people.extend(read.group_members(group).await?);
+    }
+    people.retain(|person| person.state == PrincipalState::Active);
+    let told: BTreeSet<PrincipalId> = people.iter().flat_map(|it| std::iter::once(it.id).chain(it.sponsor)).collect();
+    Ok(told.into_iter().collect())
 }

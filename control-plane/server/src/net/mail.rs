@@ -1,4 +1,4 @@
-//! Mail: invitations, over SMTP with TLS.
+//! Mail: invitations and notices, over SMTP with TLS.
 
 use doorward_domain::Principal;
 use doorward_model::Timestamp;
@@ -26,6 +26,24 @@ pub(crate) enum MailError {
     /// It took too long.
     #[error("the mail server did not answer in time")]
     Timeout,
+}
+
+impl MailError {
+    /// Says why in one line, for the status; the sentence and what the server said.
+    pub(crate) fn reason(&self) -> String {
+        let said = std::error::Error::source(self).map(|source| format!(": {source}"));
+        let text = format!("{self}{}", said.unwrap_or_default());
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+
+    /// Says whether the server is at fault, and not this one mail.
+    pub(crate) fn is_of_the_server(&self) -> bool {
+        match self {
+            Self::Timeout => true,
+            Self::Smtp(error) => !error.is_permanent(),
+            Self::Message(_) | Self::Address(_) => false,
+        }
+    }
 }
 
 /// Sends mail.
@@ -56,7 +74,6 @@ impl Mail {
 
     /// Mails an invitation.
     pub(crate) async fn invite(&self, person: &Principal, url: &str, expires_at: Timestamp) -> Result<(), MailError> {
-        let to = Mailbox::new(Some(person.name.to_string()), person.email.as_str().parse()?);
         let until = expires_at.strftime("%Y-%m-%d %H:%M UTC");
         let body = format!(
             "Hello {},\n\nyou are invited to Doorward, the door to your team's internal systems.\n\n\
@@ -64,10 +81,16 @@ impl Mail {
              It works once, until {until}. If you did not expect it, leave it alone and tell your admin.\n",
             person.name
         );
+        self.send(person, "Your invitation to Doorward", body).await
+    }
+
+    /// Mails a text to somebody.
+    pub(crate) async fn send(&self, person: &Principal, subject: &str, body: String) -> Result<(), MailError> {
+        let to = Mailbox::new(Some(person.name.to_string()), person.email.as_str().parse()?);
         let message = Message::builder()
             .from(self.from.clone())
             .to(to)
-            .subject("Your invitation to Doorward")
+            .subject(subject)
             .header(ContentType::TEXT_PLAIN)
             .body(body)?;
         let sending = tokio::time::timeout(SEND_TIMEOUT, self.transport.send(message));

@@ -1,16 +1,21 @@
 //! An identity provider: discovery, the way there, and what it vouches for when somebody comes back (OpenID Connect Core
 //! 1.0, section 3.1, with PKCE, RFC 7636).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use doorward_model::GroupName;
 use openidconnect::core::{
     CoreAuthenticationFlow, CoreClient, CoreIdToken, CoreIdTokenClaims, CoreJwsSigningAlgorithm, CoreProviderMetadata,
 };
 use openidconnect::{
     AccessTokenHash, AuthorizationCode, ClaimsVerificationError, ClientId, ClientSecret, CsrfToken, HttpRequest,
-    HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, Scope,
-    TokenResponse as _,
+    HttpResponse, IssuerUrl, Nonce, OAuth2TokenResponse as _, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
+    RequestTokenError, Scope, TokenResponse as _,
 };
+use serde_json::Value;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
@@ -25,6 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const METADATA_MAX: Duration = Duration::from_secs(600);
 /// Largest answer read.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Groups read from one token; a directory with more in it is asked for those of this application alone.
+const GROUPS_MAX: usize = 1_000;
 /// Signatures taken: those that need the provider's private key. A shared secret or none is no signature to us.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 7] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
@@ -76,6 +83,8 @@ pub(crate) struct Vouched {
     pub(crate) subject: String,
     /// It says that a second factor was proved, in the words that the owner takes for it.
     pub(crate) second_factor: bool,
+    /// The groups that it names; `None` where the owner reads none from it.
+    pub(crate) groups: Option<Vec<String>>,
 }
 
 /// The configured provider.
@@ -125,6 +134,9 @@ impl Provider {
             .timeout(REQUEST_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
+            // A connection that was left open may be closed by the provider at the moment when it is used again, and a code
+            // cannot be sent twice.
+            .pool_max_idle_per_host(0)
             .https_only(!local)
             .build()
             .map_err(|error| wrong(format!("no client can be made ({error})")))?;
@@ -142,6 +154,11 @@ impl Provider {
     /// What people call it.
     pub(crate) fn name(&self) -> &str {
         self.section.name.as_deref().unwrap_or("your identity provider")
+    }
+
+    /// What it calls groups, and what they are called here; empty: the same.
+    pub(crate) const fn groups(&self) -> &BTreeMap<String, GroupName> {
+        &self.section.groups
     }
 
     /// Begins: returns the way there.
@@ -168,7 +185,13 @@ impl Provider {
             .set_pkce_verifier(PkceCodeVerifier::new(verifier))
             .request_async(&http)
             .await
-            .map_err(|error| ProviderError::Refused(Box::new(error)))?;
+            .map_err(|error| match error {
+                RequestTokenError::Request(_) => ProviderError::Down(Box::new(error)),
+                RequestTokenError::Parse(..) => ProviderError::Untrusted(Box::new(error)),
+                RequestTokenError::ServerResponse(_) | RequestTokenError::Other(_) => {
+                    ProviderError::Refused(Box::new(error))
+                }
+            })?;
         let missing = || std::io::Error::other("no id token came with the answer");
         let token = answer.id_token().ok_or_else(|| ProviderError::Untrusted(Box::new(missing())))?;
         let nonce = Nonce::new(nonce);
@@ -207,9 +230,14 @@ impl Provider {
                 Checked::Error(ProviderError::Untrusted(Box::new(error)))
             }
         })?;
+        let untrusted =
+            |error: Box<dyn std::error::Error + Send + Sync>| Checked::Error(ProviderError::Untrusted(error));
+        // The library leaves this to its callers (section 3.1.3.7, rule 5).
+        let client_id = self.section.client_id.as_deref().unwrap_or_default();
+        if claims.authorized_party().is_some_and(|party| party.as_str() != client_id) {
+            return Err(untrusted("it was issued to another party".into()));
+        }
         if let Some(expected) = claims.access_token_hash() {
-            let untrusted =
-                |error: Box<dyn std::error::Error + Send + Sync>| Checked::Error(ProviderError::Untrusted(error));
             let algorithm = token.signing_alg().map_err(|error| untrusted(Box::new(error)))?;
             let key = token.signing_key(&verifier).map_err(|error| untrusted(Box::new(error)))?;
             let actual =
@@ -226,6 +254,7 @@ impl Provider {
             issuer: claims.issuer().as_str().to_owned(),
             subject: claims.subject().as_str().to_owned(),
             second_factor: by_method || by_class,
+            groups: self.section.groups_claim.as_deref().map(|claim| groups_in(&token.to_string(), claim)),
         })
     }
 
@@ -245,6 +274,26 @@ impl Provider {
         *kept = Some((Instant::now(), metadata.clone()));
         Ok(metadata)
     }
+}
+
+/// Reads the groups out of a token whose signature was checked. A claim that is missing names none, so that access never
+/// rests on what the provider ceased to say.
+fn groups_in(token: &str, claim: &str) -> Vec<String> {
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
+    let claims: Value = claims.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let found = if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
+    let named = match found {
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),
+        Some(Value::String(name)) => vec![name.clone()],
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => Vec::new(),
+    };
+    if named.len() > GROUPS_MAX {
+        tracing::warn!(
+            groups = named.len(),
+            "the identity provider names too many groups; the first {GROUPS_MAX} count"
+        );
+    }
+    named.into_iter().take(GROUPS_MAX).collect()
 }
 
 /// How checking a token went.
@@ -267,4 +316,27 @@ async fn send(client: reqwest::Client, request: HttpRequest) -> Result<HttpRespo
         body.extend_from_slice(&chunk);
     }
     Ok(response.body(body)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn groups_are_a_list_or_one_name_wherever_the_claim_is() {
+        let token = |claims: Value| format!("header.{}.signature", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let flat = token(json!({ "groups": ["support", 7, "stores"], "https://shop.example/g": "one" }));
+        assert_eq!(groups_in(&flat, "groups"), ["support", "stores"]);
+        assert_eq!(groups_in(&flat, "https://shop.example/g"), ["one"]);
+        let nested = token(json!({ "realm_access": { "roles": ["support"] } }));
+        assert_eq!(groups_in(&nested, "/realm_access/roles"), ["support"]);
+        for (token, claim) in [(&*nested, "groups"), (&*nested, "realm_access"), ("nonsense", "groups"), ("a.b.c", "x")]
+        {
+            assert!(groups_in(token, claim).is_empty(), "{token} {claim}");
+        }
+        let many = token(json!({ "groups": vec!["x"; 5_000] }));
+        assert_eq!(groups_in(&many, "groups").len(), GROUPS_MAX);
+    }
 }

@@ -7,6 +7,7 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
 use base64::Engine as _;
@@ -22,6 +23,22 @@ struct Inner {
     key: Mutex<(String, EcdsaKeyPair)>,
     /// Codes with the PKCE challenge they were given for and the token they are traded for.
     codes: Mutex<HashMap<String, (String, String)>>,
+    trouble: Mutex<Trouble>,
+}
+
+/// What is wrong with the answer to a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Trouble {
+    #[default]
+    None,
+    /// It never comes.
+    Silent,
+    /// It does not end.
+    Endless,
+    /// It leads to another server.
+    Elsewhere,
+    /// It is no JSON.
+    Nonsense,
 }
 
 /// A running provider.
@@ -40,6 +57,7 @@ impl Idp {
             issuer,
             key: Mutex::new(("first".to_owned(), new_key())),
             codes: Mutex::default(),
+            trouble: Mutex::default(),
         });
         let router = Router::new()
             .route("/.well-known/openid-configuration", get(configuration))
@@ -65,6 +83,19 @@ impl Idp {
     /// Signs with another key from here on, and publishes that one.
     pub(crate) fn rotate(&self) {
         *self.inner.key.lock().unwrap() = ("second".to_owned(), new_key());
+    }
+
+    /// Answers to codes in this way from here on.
+    pub(crate) fn give_trouble(&self, trouble: Trouble) {
+        *self.inner.trouble.lock().unwrap() = trouble;
+    }
+
+    /// The public key as clients get it, in forms that a forger would try as a shared secret.
+    pub(crate) fn public_forms(&self) -> Vec<Vec<u8>> {
+        let key = self.inner.key.lock().unwrap();
+        let point = key.1.public_key().as_ref().to_vec();
+        let encoded = URL_SAFE_NO_PAD.encode(&point[1..33]).into_bytes();
+        vec![point, encoded, Vec::new(), b"doorward".to_vec()]
     }
 
     /// Stops answering.
@@ -161,12 +192,25 @@ async fn keys(State(idp): State<Arc<Inner>>) -> Json<Value> {
 async fn token(
     State(idp): State<Arc<Inner>>,
     Form(form): Form<HashMap<String, String>>,
-) -> Result<Json<Value>, StatusCode> {
+) -> Result<Response, StatusCode> {
+    let trouble = *idp.trouble.lock().unwrap();
+    match trouble {
+        Trouble::None => {}
+        Trouble::Silent => std::future::pending().await,
+        Trouble::Endless => {
+            let chunk = || Ok::<_, std::convert::Infallible>(vec![b' '; 64 * 1024]);
+            let chunks = futures_util::stream::repeat_with(chunk);
+            return Ok(axum::body::Body::from_stream(chunks).into_response());
+        }
+        Trouble::Elsewhere => return Ok(Redirect::temporary("http://127.0.0.1:1/token").into_response()),
+        Trouble::Nonsense => return Ok("<html>It works!</html>".into_response()),
+    }
     let found = idp.codes.lock().unwrap().remove(form.get("code").map_or("", String::as_str));
     let (challenge, token) = found.ok_or(StatusCode::BAD_REQUEST)?;
     let verifier = form.get("code_verifier").map_or("", String::as_str);
     if URL_SAFE_NO_PAD.encode(Sha256::digest(verifier)) != challenge {
         return Err(StatusCode::BAD_REQUEST);
     }
-    Ok(Json(json!({ "access_token": "access", "token_type": "Bearer", "expires_in": 300, "id_token": token })))
+    let answer = json!({ "access_token": "access", "token_type": "Bearer", "expires_in": 300, "id_token": token });
+    Ok(Json(answer).into_response())
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod access_fixtures;
+#[cfg(test)]
 mod accounts;
 #[cfg(test)]
 mod acme;
@@ -19,17 +21,25 @@ mod browser;
 #[cfg(test)]
 mod console;
 #[cfg(test)]
+mod copied_key;
+#[cfg(test)]
+mod end_notices;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod gateway;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod idp;
+#[cfg(test)]
+mod logins;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
@@ -39,9 +49,19 @@ mod pages;
 #[cfg(test)]
 mod pebble;
 #[cfg(test)]
+mod policy;
+#[cfg(test)]
 mod portal;
 #[cfg(test)]
 mod provider;
+#[cfg(test)]
+mod provider_groups;
+#[cfg(test)]
+mod proxies;
+#[cfg(test)]
+mod reinvited;
+#[cfg(test)]
+mod requests;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
@@ -52,5 +72,7 @@ mod scim_client;
 mod scim_providers;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod smtp;
 #[cfg(test)]
 mod world;

@@ -77,7 +77,7 @@ const OPEN: [&str; 22] = [
 ];
 
 /// Routes whose form holds a proof, which no case here has: they say so after they know who asks.
-const PROOFS: [&str; 4] = ["/security/", "/step-up", "/login", "/devices/new"];
+const PROOFS: [&str; 5] = ["/security/", "/step-up", "/login", "/devices/new", "/policy"];
 
 const NOBODY: &str = "nobody@shop.example";
 const ASKER: &str = "asker@shop.example";
@@ -124,7 +124,8 @@ fn api_body(method: &str, path: &str) -> Body {
             | "/api/v1/requests/{id}/withdraw"
             | "/api/v1/scim/sources/{name}/undo"
             | "/api/v1/scim/sources/{name}/confirm"
-            | "/api/v1/owner/link",
+            | "/api/v1/owner/link"
+            | "/api/v1/logout",
         ) => json!({}),
         _ => no_case(method, path),
     })
@@ -171,6 +172,7 @@ fn form(method: &str, path: &str) -> &'static [(&'static str, &'static str)] {
             | "/step-up"
             | "/login"
             | "/login/device"
+            | "/policy"
             | "/sign-out",
         ) => &[],
         _ => no_case(method, path),

@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::authenticator::Authenticator;
-use crate::browser::{Browser, HOST, ORIGIN, Reply};
+use crate::browser::{Browser, HOST, ORIGIN};
 use crate::fixtures::{OWNER, OpenAt as _, PASSWORD, code, entry, invited, named, owner, owner_link, secret_on};
 use crate::world::{Settings, World, on_both};
 
@@ -252,74 +252,6 @@ on_both!(
             admin.post("/api/v1/people/anna@shop.example/invitation", json!({})).await.status,
             StatusCode::CREATED
         );
-    },
-    database
-);
-
-on_both!(
-    a_command_line_acts_for_whoever_let_it_and_ends_with_them,
-    |database: TestDatabase| async move {
-        use base64::Engine as _;
-        use sha2::Digest as _;
-        let world = named(database).await;
-        let mut browser = Browser::new(&world);
-        browser.join_with_passkey(&owner_link(&world).await, owner()).await;
-        let verifier = "a".repeat(43);
-        let challenge =
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(sha2::Sha256::digest(verifier.as_bytes()));
-        let asked =
-            [("port", "40000"), ("state", "st-_1"), ("challenge", challenge.as_str()), ("name", "<b>laptop</b>")];
-        let query = format!("/login?port=40000&state=st-_1&challenge={challenge}&name=%3Cb%3Elaptop%3C/b%3E");
-        assert!(Browser::new(&world).get(&query).await.location().starts_with("/sign-in?next=%2Flogin"));
-        let page = browser.get(&query).await;
-        assert!(page.status == StatusCode::OK && !page.text.contains("<b>laptop"), "{}", page.text);
-        let code_of = |reply: &Reply| {
-            let rest =
-                reply.text.split("http://127.0.0.1:40000/?code=").nth(1).unwrap_or_else(|| panic!("{}", reply.text));
-            rest.split('&').next().unwrap().to_owned()
-        };
-        let mut line = Browser::new(&world);
-        line.origin = None;
-        line.more = vec![("authorization", "Bearer none".to_owned())];
-        let code = code_of(&browser.form("/login", &asked).await);
-        let wrong = line.post("/login/redeem", json!({ "code": code, "verifier": "b".repeat(43) })).await;
-        assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text);
-        let used = line.post("/login/redeem", json!({ "code": code, "verifier": verifier })).await;
-        assert_eq!(used.status, StatusCode::BAD_REQUEST, "a wrong verifier uses the code up");
-        let code = code_of(&browser.form("/login", &asked).await);
-        let made = line.post("/login/redeem", json!({ "code": code, "verifier": verifier })).await;
-        let token = made.json()["token"].as_str().unwrap_or_else(|| panic!("{}", made.text)).to_owned();
-        assert!(token.starts_with("dwl1_"));
-        line.more = vec![("authorization", format!("Bearer {token}"))];
-        let ben = json!({ "email": "ben@shop.example", "name": "Ben", "kind": "staff" });
-        assert_eq!(line.post("/api/v1/people", ben).await.status, StatusCode::CREATED);
-        let audit = world.get("/api/v1/audit/tail?lines=1").await;
-        assert_eq!(audit["rows"][0]["actor"], format!("person:{OWNER}"));
-        // Where there is no browser, a short code is typed in one elsewhere.
-        let mut other = Browser::new(&world);
-        other.origin = None;
-        other.more = vec![("authorization", "Bearer none".to_owned())];
-        let waiting = other.post("/login/wait", json!({ "name": "server" })).await.json();
-        let poll = json!({ "device_code": waiting["device_code"] });
-        assert_eq!(other.post("/login/poll", poll.clone()).await.json(), json!({ "login": null }));
-        let guess = browser.form("/login/device", &[("code", "BBBB-BBBB")]).await;
-        assert!(
-            guess.status == StatusCode::BAD_REQUEST && guess.text.contains("No command line shows"),
-            "{}",
-            guess.text
-        );
-        let typed = waiting["user_code"].as_str().unwrap().to_lowercase();
-        assert!(browser.form("/login/device", &[("code", &typed)]).await.text.contains("server acts for you"));
-        let second = other.post("/login/poll", poll.clone()).await.json()["login"]["token"].clone();
-        assert!(second.is_string());
-        assert_eq!(other.post("/login/poll", poll).await.status, StatusCode::BAD_REQUEST, "once");
-        // Both are listed, and end with the person's sessions.
-        assert!(browser.get("/security").await.text.contains("doorward login, server"));
-        browser.form("/security/sessions/end-all", &[]).await;
-        for token in [token, second.as_str().unwrap().to_owned()] {
-            let (status, _) = world.https(Method::GET, "/api/v1/people", Some(&token), Value::Null).await;
-            assert_eq!(status, StatusCode::UNAUTHORIZED);
-        }
     },
     database
 );

@@ -44,6 +44,16 @@ pub(crate) struct Settings {
     /// `[oidc] issuer`.
     pub(crate) issuer: Option<&'static str>,
     pub(crate) directory: DirectoryTerms,
+    /// `[oidc] groups_claim`.
+    pub(crate) groups_claim: Option<&'static str>,
+    /// `[oidc.groups]`.
+    pub(crate) groups: &'static [(&'static str, &'static str)],
+    /// `[mail] url`.
+    pub(crate) mail: Option<&'static str>,
+    /// The text of `[server] policy`.
+    pub(crate) policy: Option<&'static str>,
+    /// `[server] trusted_proxies`.
+    pub(crate) trusted_proxies: &'static [&'static str],
 }
 
 impl Default for Settings {
@@ -57,6 +67,11 @@ impl Default for Settings {
             url: None,
             issuer: None,
             directory: DirectoryTerms::default(),
+            groups_claim: None,
+            groups: &[],
+            mail: None,
+            policy: None,
+            trusted_proxies: &[],
         }
     }
 }
@@ -92,10 +107,16 @@ impl World {
 
     /// Stops the server and starts it again on the same folder and database.
     pub(crate) async fn restarted(self) -> Self {
+        let settings = self.settings;
+        self.restarted_with(settings).await
+    }
+
+    /// The same with other settings.
+    pub(crate) async fn restarted_with(self, settings: Settings) -> Self {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();
         assert!(!self.folder.path().join("admin.sock").exists(), "the socket goes with the server");
-        Self::at(self.folder, self.database, self.settings).await
+        Self::at(self.folder, self.database, settings).await
     }
 
     pub(crate) fn socket(&self, name: &str) -> std::path::PathBuf {
@@ -181,21 +202,33 @@ pub(crate) fn public_key(number: u8) -> String {
 }
 
 pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> ControlPlaneConfig {
+    let policy = settings.policy.map(|text| {
+        let file = folder.join("policy.txt");
+        std::fs::write(&file, text).unwrap();
+        file
+    });
     ControlPlaneConfig {
         server: ServerSection {
             listen: "127.0.0.1:0".parse().unwrap(),
             feed_listen: Some("127.0.0.1:0".parse().unwrap()),
             database: database.to_owned(),
             url: settings.url.map(ToOwned::to_owned),
+            policy,
+            trusted_proxies: settings.trusted_proxies.iter().map(|prefix| prefix.parse().unwrap()).collect(),
             ..ServerSection::default()
         },
         acme: doorward_control_plane::AcmeSection::default(),
         opened: Vec::new(),
-        mail: doorward_control_plane::MailSection::default(),
+        mail: doorward_control_plane::MailSection {
+            url: settings.mail.map(ToOwned::to_owned),
+            from: Some("Doorward <door@shop.example>".to_owned()),
+        },
         oidc: doorward_control_plane::OidcSection {
             issuer: settings.issuer.map(ToOwned::to_owned),
             client_id: Some("doorward".to_owned()),
             second_factor_amr: vec!["mfa".to_owned()],
+            groups_claim: settings.groups_claim.map(ToOwned::to_owned),
+            groups: settings.groups.iter().map(|(there, here)| ((*there).to_owned(), here.parse().unwrap())).collect(),
             ..doorward_control_plane::OidcSection::default()
         },
         network: settings.network,

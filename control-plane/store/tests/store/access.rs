@@ -217,8 +217,11 @@ async fn a_notice_is_kept_once(database: TestDatabase) {
         noticed_at: t(950_000),
     };
     let later = EndNotice { noticed_at: t(950_030), ..notice.clone() };
-    assert_eq!(world.store.end_notices_record(vec![notice.clone()]).await.unwrap(), std::slice::from_ref(&notice));
-    assert_eq!(world.store.end_notices_record(vec![later]).await.unwrap(), []);
+    assert_eq!(
+        world.store.end_notices_record(vec![(notice.clone(), vec![world.contractor.id])]).await.unwrap(),
+        std::slice::from_ref(&notice)
+    );
+    assert_eq!(world.store.end_notices_record(vec![(later, Vec::new())]).await.unwrap(), []);
     assert_eq!(world.store.read().await.unwrap().end_notices(t(960_000)).await.unwrap(), [notice]);
     world.store.prune(t(1_000_000)).await.unwrap();
     assert_eq!(world.store.read().await.unwrap().end_notices(t(1)).await.unwrap(), []);

@@ -1,8 +1,8 @@
 //! Making links: the owner's, and invitations. A link holds 256 random bits, counts once, and is kept as its hash.
 
 use doorward_domain::{
-    Action, Actor, INVITATION_MAX, Invitation, InvitationKind, InvitationRefusal, Role, SETUP_LINK_MAX, Subject,
-    TokenHash, may_sign_in,
+    Action, Actor, Alert, AlertKind, INVITATION_MAX, Invitation, InvitationKind, InvitationRefusal, Principal, Role,
+    SETUP_LINK_MAX, Subject, TokenHash, may_sign_in,
 };
 use doorward_model::{Email, PrincipalId, Timestamp};
 use doorward_store::Outbox;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::api::{InvitationMade, OwnerLinkMade};
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, allow, people};
+use crate::app::{App, Record, Refusal, alerts, allow, find};
 
 /// Longest secret of a link that is looked up: 43 characters of base64, and room for a mistake.
 const SECRET_BYTES_MAX: usize = 64;
@@ -35,12 +35,15 @@ pub(crate) async fn owner_link(app: &App, actor: &Actor, first_run: bool) -> Res
 }
 
 /// Makes a person's link to join, or to get in again; it takes the place of earlier ones.
+///
+/// Where they can sign in already, whoever opens the link takes over what they are here. So that does not go unseen: their
+/// sessions end and an alert names who made it. What they sign in with counts until the link is used.
 pub(crate) async fn person(app: &App, actor: &Actor, email: &Email) -> Result<InvitationMade, Refusal> {
     let subject = Subject::Person(email.clone());
     allow(actor, Action::PersonInvite, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     person.require_active("an invitation", now)?;
     if person.role == Role::Owner && !is_owner(actor) {
         return Err(Refusal::Refused(format!(
@@ -51,11 +54,15 @@ pub(crate) async fn person(app: &App, actor: &Actor, email: &Email) -> Result<In
     let link = new_link(InvitationKind::Join, Some(person.id), actor, now, INVITATION_MAX);
     let expires_at = link.expires_at;
     tx.invitation_add(&TokenHash::of(secret.as_bytes()), &link).await?;
-    let again = tx.credentials(person.id).await?.suffice();
-    let detail = json!({ "expires_at": expires_at, "again": again });
+    let again = tx.credentials(person.id).await?.suffice() || tx.has_identity(person.id).await?;
+    let ended = if again { tx.sessions_end(person.id).await? } else { 0 };
+    let detail = json!({ "expires_at": expires_at, "again": again, "sessions_ended": ended });
     app.commit(tx, Record { at: now, actor, action: Action::PersonInvite, subject, detail }, Outbox::None).await?;
+    if again {
+        alerts::raise(app, invited_again(&person, actor, now)).await;
+    }
     let url = app.accounts.site.link(&format!("/join/{}", secret.as_str()));
-    let (mailed, warnings) = match &app.accounts.mail {
+    let (mailed, mut warnings) = match &app.accounts.mail {
         None => (false, Vec::new()),
         Some(mail) => match mail.invite(&person, &url, expires_at).await {
             Ok(()) => (true, Vec::new()),
@@ -65,7 +72,29 @@ pub(crate) async fn person(app: &App, actor: &Actor, email: &Email) -> Result<In
             }
         },
     };
+    if again {
+        warnings.push(format!(
+            "{email} can sign in already: this link replaces what they sign in with, and they were signed out; make sure that it reaches them and nobody else"
+        ));
+    }
     Ok(InvitationMade { email: person.email, url, expires_at, mailed, warnings })
+}
+
+fn invited_again(person: &Principal, actor: &Actor, now: Timestamp) -> Alert {
+    let message = format!(
+        "{actor} made a link that replaces what {} ({}) signs in with: ask them whether they wanted it; suspend them if not",
+        person.email, person.role
+    );
+    Alert {
+        at: now,
+        kind: AlertKind::InvitedAgain,
+        gateway: None,
+        device: None,
+        email: Some(person.email.clone()),
+        source: None,
+        message,
+        count: 1,
+    }
 }
 
 fn is_owner(actor: &Actor) -> bool {
@@ -93,7 +122,7 @@ pub(crate) struct OpenLink {
     pub(super) hash: TokenHash,
     pub(super) kind: InvitationKind,
     /// Nobody in particular in a setup link.
-    pub(crate) person: Option<doorward_domain::Principal>,
+    pub(crate) person: Option<Principal>,
 }
 
 /// Opens a link without using it up.

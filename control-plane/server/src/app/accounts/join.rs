@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use super::invite::{self, OpenLink};
 use super::passkeys::{self, Finished, Registrant, Started};
+use super::provider::Account;
 use super::session::{self, Begun};
 use super::{NewTotp, RecoveryCodes, Visitor, proved, provider, recovery, totp};
 use crate::app::{App, Record, Refusal, allow};
@@ -113,11 +114,14 @@ pub(crate) async fn passkey_finish(
     let mut tx = app.store.write().await?;
     let person = settle(&mut tx, &link, &who, app, now).await?;
     tx.passkey_add(&StoredPasskey { principal: person.id, ..passkey }).await?;
-    if let Some((issuer, subject)) = &linked {
-        tx.identity_link(issuer, subject, person.id, now).await?;
+    if let Some(account) = &linked {
+        tx.identity_link(&account.issuer, &account.subject, person.id, now).await?;
     }
     let method = if linked.is_some() { SignInMethod::ProviderPasskey } else { SignInMethod::Passkey };
     let begun = commit(app, tx, &link, &person, method, visitor, now).await?;
+    if let Some(account) = &linked {
+        account.settle(app, &person).await;
+    }
     Ok(Joined { begun, codes: Vec::new() })
 }
 
@@ -127,15 +131,16 @@ pub(super) async fn with_identity(
     visitor: &Visitor,
     joining: &Joining,
     link: &OpenLink,
-    (issuer, subject): (&str, &str),
+    account: &Account,
 ) -> Result<Joined, Refusal> {
     accepted(app, joining)?;
     let who = registrant(app, link, joining).await?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let person = settle(&mut tx, link, &who, app, now).await?;
-    tx.identity_link(issuer, subject, person.id, now).await?;
+    tx.identity_link(&account.issuer, &account.subject, person.id, now).await?;
     let begun = commit(app, tx, link, &person, SignInMethod::Provider, visitor, now).await?;
+    account.settle(app, &person).await;
     Ok(Joined { begun, codes: Vec::new() })
 }
 

@@ -17,7 +17,7 @@ use webauthn_rs::prelude::{
 use super::Visitor;
 use super::site::RelyingParty;
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, status};
+use crate::app::{App, Record, Refusal, alerts};
 
 /// How long a ceremony may take: a phone has to be found and unlocked.
 const CEREMONY_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -210,7 +210,7 @@ async fn refuse_copied(
         message,
         count: 1,
     };
-    status::raise(app, alert).await;
+    alerts::raise(app, alert).await;
     Ok(())
 }
 

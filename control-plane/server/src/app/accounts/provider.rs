@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::join::{self, Joined, Joining};
 use super::passkeys::{self, Finished, Started};
 use super::session::Begun;
-use super::{Visitor, invite, sign_in};
+use super::{Visitor, invite, provider_groups, sign_in};
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Refusal};
 use crate::net::{Provider, ProviderError, Vouched};
@@ -79,8 +79,26 @@ struct KeptPasskey {
 #[derive(Serialize, Deserialize)]
 struct KeptLink {
     link: String,
-    issuer: String,
-    subject: String,
+    #[serde(flatten)]
+    account: Account,
+}
+
+/// An account that the provider vouched for, of somebody who joins.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Account {
+    pub(super) issuer: String,
+    pub(super) subject: String,
+    pub(super) groups: Option<Vec<String>>,
+}
+
+impl Account {
+    /// Sets what the provider says of their groups, once they have joined. That they have joined stands whatever becomes of
+    /// it, and their next sign-in sets it again.
+    pub(super) async fn settle(&self, app: &App, person: &Principal) {
+        if let Err(refusal) = provider_groups::set(app, person, &self.issuer, self.groups.as_deref()).await {
+            tracing::warn!(?refusal, "groups of the identity provider could not be set");
+        }
+    }
 }
 
 /// Begins to sign in.
@@ -135,22 +153,30 @@ pub(crate) async fn arrive(app: &App, visitor: &Visitor, secret: Option<&str>, b
 
 async fn known(app: &App, visitor: &Visitor, vouched: Vouched, next: String) -> Result<Arrived, Refusal> {
     let now = app.clock.now();
-    let mut tx = app.store.write().await?;
-    let Some(id) = tx.identity(&vouched.issuer, &vouched.subject).await? else {
-        drop(tx);
+    let mut read = app.store.read().await?;
+    let linked = read.identity(&vouched.issuer, &vouched.subject).await?;
+    let person = match linked {
+        Some(id) => read.person(id).await?.filter(|person| may_sign_in(person, now)),
+        None => None,
+    };
+    drop(read);
+    let Some(id) = linked else {
         sign_in::fail(app, visitor, None, "identity provider: nobody's account", &[]).await?;
         return Err(Refusal::Refused(
             "this account is linked to nobody here: open your invitation and go on from there, or ask for one"
                 .to_owned(),
         ));
     };
-    let person = active(&mut tx, id, now).await?;
+    let person = person.ok_or_else(sign_in::shut_out)?;
+    // Before the passkey on top, where one is asked for: what the provider ceased to say ends at once.
+    provider_groups::set(app, &person, &vouched.issuer, vouched.groups.as_deref()).await?;
     if vouched.second_factor {
+        let mut tx = app.store.write().await?;
+        let person = active(&mut tx, id, now).await?;
         tx.identity_used(&vouched.issuer, &vouched.subject, now).await?;
         let begun = sign_in::commit(app, tx, &person, SignInMethod::Provider, visitor, now).await?;
         return Ok(Arrived::In { begun, next });
     }
-    drop(tx);
     let secret = fresh_secret()?;
     let Vouched { issuer, subject, .. } = vouched;
     keep(app, PASSKEY, &secret, &KeptPasskey { person: person.id, issuer, subject, next }).await?;
@@ -159,13 +185,14 @@ async fn known(app: &App, visitor: &Visitor, vouched: Vouched, next: String) -> 
 
 async fn join(app: &App, visitor: &Visitor, vouched: Vouched, joining: Joining) -> Result<Arrived, Refusal> {
     let link = invite::open(app, InvitationKind::Join, &joining.secret).await?;
-    let Vouched { issuer, subject, second_factor } = vouched;
+    let Vouched { issuer, subject, second_factor, groups } = vouched;
+    let account = Account { issuer, subject, groups };
     if second_factor {
-        let Joined { begun, .. } = join::with_identity(app, visitor, &joining, &link, (&issuer, &subject)).await?;
+        let Joined { begun, .. } = join::with_identity(app, visitor, &joining, &link, &account).await?;
         return Ok(Arrived::In { begun, next: "/devices/new".to_owned() });
     }
     let secret = fresh_secret()?;
-    keep(app, LINK, &secret, &KeptLink { link: hex::encode(link.hash.0), issuer, subject }).await?;
+    keep(app, LINK, &secret, &KeptLink { link: hex::encode(link.hash.0), account }).await?;
     Ok(Arrived::JoinOn { secret, way: format!("/join/{}", joining.secret) })
 }
 
@@ -174,10 +201,10 @@ pub(super) async fn linked(
     app: &App,
     secret: Option<&str>,
     link: &invite::OpenLink,
-) -> Result<Option<(String, String)>, Refusal> {
+) -> Result<Option<Account>, Refusal> {
     let Some(secret) = secret.filter(|_| app.accounts.provider.is_some()) else { return Ok(None) };
     match take::<KeptLink>(app, LINK, secret).await {
-        Ok(kept) if kept.link == hex::encode(link.hash.0) => Ok(Some((kept.issuer, kept.subject))),
+        Ok(kept) if kept.link == hex::encode(link.hash.0) => Ok(Some(kept.account)),
         Ok(_) | Err(Refusal::Invalid(_)) => Ok(None),
         Err(refusal) => Err(refusal),
     }

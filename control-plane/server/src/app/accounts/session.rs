@@ -12,10 +12,10 @@ use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::Visitor;
-use crate::app::grants::live_devices;
+use super::{Visitor, policy};
+use crate::app::find::live_devices;
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, allow, people};
+use crate::app::{App, Record, Refusal, allow, find};
 
 /// Longest secret of a session or token that is looked up.
 const SECRET_BYTES_MAX: usize = 64;
@@ -28,6 +28,8 @@ const LAST_USED_EVERY: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) struct Begun {
     /// The cookie's value.
     pub(crate) secret: Zeroizing<String>,
+    /// Whether the access policy has to be accepted before anything else.
+    pub(crate) policy_pending: bool,
 }
 
 /// What a sign-in wrote and still has to commit.
@@ -36,7 +38,8 @@ pub(super) struct Opened {
     pub(super) devices: Vec<DeviceId>,
 }
 
-/// Writes a sign-in: the session, and the person's window, which opens for all their devices.
+/// Writes a sign-in: the session, and the person's window, which opens for all their devices; only once they have accepted
+/// the access policy as it is.
 pub(super) async fn open(
     app: &App,
     tx: &mut WriteTx,
@@ -48,10 +51,15 @@ pub(super) async fn open(
     let secret = fresh_secret()?;
     let source = visitor.source.to_string();
     let session = WebSession::begin(Uuid::now_v7(), person.id, method, (&source, &visitor.agent), now);
+    let policy_pending = policy::is_pending(app, tx, person).await?;
+    let session = if policy_pending { session.pending() } else { session };
     tx.web_session_add(&TokenHash::of(secret.as_bytes()), &session).await?;
-    tx.person_update(&signed_in(person, app.terms.sign_in_window, now)).await?;
-    let devices = live_devices(tx, person.id).await?;
-    Ok(Opened { begun: Begun { secret }, devices })
+    let mut devices = Vec::new();
+    if !policy_pending {
+        tx.person_update(&signed_in(person, app.terms.sign_in_window, now)).await?;
+        devices = live_devices(tx, person.id).await?;
+    }
+    Ok(Opened { begun: Begun { secret, policy_pending }, devices })
 }
 
 /// What a request is to the session that it comes with.
@@ -63,15 +71,21 @@ pub(crate) enum Use {
     Page,
 }
 
-/// Says who acts through a session, and which one it is; nobody where it does not count.
+/// Says who acts through a session, and which one it is; nobody where it does not count, or where the access policy has to
+/// be accepted first.
 pub(crate) async fn holder(app: &App, secret: &str, by: Use) -> Result<Option<(SignedIn, WebSession)>, Refusal> {
+    Ok(holder_of_any(app, secret, by).await?.filter(|(_, session)| !session.policy_pending))
+}
+
+/// Says whose session it is, also where the access policy has to be accepted first.
+pub(crate) async fn holder_of_any(app: &App, secret: &str, by: Use) -> Result<Option<(SignedIn, WebSession)>, Refusal> {
     if secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
         return Ok(None);
     }
     let found = app.store.read().await?.web_session(&TokenHash::of(secret.as_bytes())).await?;
     let Some((session, person)) = found else { return Ok(None) };
     let now = app.clock.now();
-    let Some(Actor::Person(actor)) = session.actor(&person, now) else { return Ok(None) };
+    let Some(Actor::Person(actor)) = session.whose(&person, now) else { return Ok(None) };
     if by == Use::Person && session.is_seen_late(now) {
         // Awaited: a session that is used and could not be noted would end in the middle of somebody's work.
         app.store.web_session_seen(session.id, now).await?;
@@ -112,13 +126,33 @@ pub(crate) async fn sign_out(app: &App, person: &SignedIn, session: &WebSession)
     app.commit(tx, record, Outbox::None).await.map(drop)
 }
 
+/// Ends the token of `doorward login` that a request comes with.
+pub(crate) async fn log_out(app: &App, actor: &Actor, token: Option<&str>) -> Result<(), Refusal> {
+    let missing = || {
+        Refusal::Refused(
+            "only a token of `doorward login` logs out: sign out on the portal, or `doorward token revoke NAME`"
+                .to_owned(),
+        )
+    };
+    let token = token.filter(|token| token.starts_with(LOGIN_PREFIX) && token.len() <= SECRET_BYTES_MAX);
+    let (Some(token), Actor::Person(person)) = (token, actor) else { return Err(missing()) };
+    let subject = Subject::Person(person.email.clone());
+    allow(actor, Action::SignOut, &subject)?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let Some((kept, _)) = tx.login_token(&TokenHash::of(token.as_bytes())).await? else { return Ok(()) };
+    tx.session_end(person.id, kept.id).await?;
+    let detail = json!({ "token": kept.id, "name": kept.name });
+    app.commit(tx, Record { at: now, actor, action: Action::SignOut, subject, detail }, Outbox::None).await.map(drop)
+}
+
 /// Ends one of somebody's sessions or tokens.
 pub(crate) async fn end(app: &App, actor: &Actor, email: &Email, id: Uuid) -> Result<(), Refusal> {
     let subject = Subject::Person(email.clone());
     allow(actor, Action::SessionEnd, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     if !tx.session_end(person.id, id).await? {
         return Err(Refusal::NotFound("this session has ended already: look at the list again".to_owned()));
     }
@@ -132,7 +166,7 @@ pub(crate) async fn end_all(app: &App, actor: &Actor, email: &Email) -> Result<u
     allow(actor, Action::SessionEnd, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     let ended = tx.sessions_end(person.id).await?;
     tx.person_update(&Principal { signed_in_until: None, signed_in_at: None, ..person.clone() }).await?;
     let devices = live_devices(&mut tx, person.id).await?;

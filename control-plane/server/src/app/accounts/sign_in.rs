@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::passkeys::{self, Finished, Started};
 use super::session::{self, Begun};
 use super::{Visitor, recovery, totp};
-use crate::app::{App, Record, Refusal, allow, status};
+use crate::app::{App, Record, Refusal, alerts, allow};
 
 /// What a ceremony is for.
 const KIND: &str = "sign_in";
@@ -122,6 +122,7 @@ pub(super) async fn commit(
     let detail = json!({
         "method": method.as_str(), "source": visitor.source, "devices": opened.devices,
         "recovery_codes_left": tx.credentials(person.id).await?.recovery_codes,
+        "policy_pending": opened.begun.policy_pending,
     });
     let record = Record { at: now, actor: &actor, action: Action::SignIn, subject, detail };
     app.commit(tx, record, Outbox::Devices(opened.devices)).await?;
@@ -172,7 +173,7 @@ pub(super) async fn fail(
             message,
             count: 1,
         };
-        status::raise(app, alert).await;
+        alerts::raise(app, alert).await;
     }
     Ok(())
 }

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::passkeys::{self, Finished, Started};
 use super::sign_in::{fail, shut_out};
-use super::{Visitor, recovery, totp};
-use crate::app::grants::live_devices;
+use super::{Visitor, policy, recovery, totp};
+use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal, allow};
 
 /// Begins to ask for a passkey.
@@ -92,9 +92,16 @@ async fn commit(
     allow(&actor, Action::StepUp, &subject)?;
     tx.web_session_factor(session.id, now).await?;
     let held = tx.person(person.id).await?.filter(|held| may_sign_in(held, now)).ok_or_else(shut_out)?;
-    tx.person_update(&signed_in(&held, app.terms.sign_in_window, now)).await?;
-    let devices = live_devices(&mut tx, held.id).await?;
-    let detail = json!({ "method": method, "session": session.id, "devices": devices });
+    let policy_pending = policy::is_pending(app, &mut tx, &held).await?;
+    let mut devices = Vec::new();
+    if policy_pending {
+        tx.web_session_policy(session.id, true).await?;
+    } else {
+        tx.person_update(&signed_in(&held, app.terms.sign_in_window, now)).await?;
+        devices = live_devices(&mut tx, held.id).await?;
+    }
+    let detail =
+        json!({ "method": method, "session": session.id, "devices": devices, "policy_pending": policy_pending });
     let record = Record { at: now, actor: &actor, action: Action::StepUp, subject, detail };
     app.commit(tx, record, Outbox::Devices(devices)).await.map(drop)
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Work;
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::{App, Refusal};
 
 /// A group as it is shown to its source.

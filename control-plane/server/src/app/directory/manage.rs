@@ -10,11 +10,12 @@ use doorward_store::{Outbox, WriteTx};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::tokens::find;
+use super::tokens;
 use super::{lost_source, people_of};
 use crate::api::ScimDecided;
-use crate::app::grants::{live_devices, refuse_own_hand};
+use crate::app::find::{self, live_devices};
 use crate::app::revocation::{Commitment, Concerned, follow_up};
+use crate::app::standing::refuse_own_hand;
 use crate::app::{App, Record, Refusal, allow, people};
 
 /// Hands somebody over to a directory.
@@ -23,8 +24,8 @@ pub(crate) async fn adopt(app: &App, actor: &Actor, name: &SourceName, email: &E
     allow(actor, Action::SourceAdopt, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = find(&mut tx, name).await?;
-    let person = people::find(&mut tx, email).await?;
+    let source = tokens::find(&mut tx, name).await?;
+    let person = find::person(&mut tx, email).await?;
     let owner = match tx.account_of(person.id).await? {
         Some(account) => tx.source(account.source).await?.map(|source| source.name),
         None => None,
@@ -62,7 +63,7 @@ pub(crate) async fn release(app: &App, actor: &Actor, email: &Email) -> Result<(
     allow(actor, Action::SourceRelease, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let person = people::find(&mut tx, email).await?;
+    let person = find::person(&mut tx, email).await?;
     refuse_own_hand(&mut tx, actor, &person).await?;
     let kept = || Refusal::NotFound(format!("{email} belongs to no directory: they are kept by hand already"));
     let account = tx.account_of(person.id).await?.ok_or_else(kept)?;
@@ -85,7 +86,7 @@ pub(crate) async fn undo(app: &App, actor: &Actor, name: &SourceName) -> Result<
     allow(actor, Action::SourceUndo, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = find(&mut tx, name).await?;
+    let source = tokens::find(&mut tx, name).await?;
     // Without a brake there is no burst, and those who wait are all there is to take back.
     let since = source.brake_since.unwrap_or(Timestamp::MAX);
     let (mut people, mut devices, mut left) = (Vec::new(), Vec::new(), Vec::new());
@@ -133,7 +134,7 @@ pub(crate) async fn confirm(app: &App, actor: &Actor, name: &SourceName) -> Resu
     allow(actor, Action::SourceConfirm, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = find(&mut tx, name).await?;
+    let source = tokens::find(&mut tx, name).await?;
     let Some(since) = source.brake_since else {
         return Err(Refusal::Conflict(format!("the brake of {name} is not on: there is nothing to confirm")));
     };

@@ -17,7 +17,7 @@ use doorward_store::{Outbox, WriteTx};
 use serde_json::Value;
 
 use super::revocation::{Commitment, Concerned, follow_up};
-use super::{App, Record, Refusal, status};
+use super::{App, Record, Refusal, alerts};
 
 /// A source at work: one transaction on its behalf.
 struct Work<'a> {
@@ -108,7 +108,7 @@ impl<'a> Work<'a> {
 pub(crate) async fn raise(app: &App, kind: AlertKind, message: String) {
     let at = app.clock.now();
     let alert = Alert { at, kind, gateway: None, device: None, email: None, source: None, message, count: 1 };
-    status::raise(app, alert).await;
+    alerts::raise(app, alert).await;
 }
 
 /// Notes on an account what an admin does by hand. Suspending always works, and is not the source's to take back; whom

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Work;
-use crate::app::grants::live_devices;
+use crate::app::find::live_devices;
 use crate::app::{App, Refusal, people};
 
 /// An account as it is shown to its source.

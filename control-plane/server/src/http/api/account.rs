@@ -1,13 +1,13 @@
 //! The routes of links.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use doorward_model::Email;
 
 use super::Refusals;
-use crate::api::{InvitationMade, OwnerLinkMade, OwnerLinkNew};
-use crate::app::{Answer, App, Caller, accounts};
-use crate::http::{ApiJson, ApiPath};
+use crate::api::{InvitationMade, LogoutRequest, OwnerLinkMade, OwnerLinkNew, shapes};
+use crate::app::{Answer, App, Caller, Refusal, accounts};
+use crate::http::{ApiJson, ApiPath, bearer};
 
 /// Makes the link with which an owner gets in; on the admin socket alone.
 #[utoipa::path(post, path = "/api/v1/owner/link", tag = "people", request_body = OwnerLinkNew,
@@ -22,8 +22,8 @@ pub(crate) async fn owner_link(
 }
 
 /// Makes a person's link to join, or to get in again.
-#[utoipa::path(post, path = "/api/v1/people/{email}/invitation", tag = "people", params(("email" = String, Path)),
-    responses((status = 201, body = InvitationMade), Refusals))]
+#[utoipa::path(post, path = "/api/v1/people/{email}/invitation", tag = "people",
+    params(("email" = shapes::Email, Path)), responses((status = 201, body = InvitationMade), Refusals))]
 pub(crate) async fn invite(
     State(app): State<App>,
     caller: Caller,
@@ -31,4 +31,16 @@ pub(crate) async fn invite(
 ) -> Answer<InvitationMade, StatusCode> {
     let made = accounts::invite::person(&app, &caller.0, &email).await?;
     Ok((StatusCode::CREATED, axum::Json(made)))
+}
+
+/// Ends the token of `doorward login` that the request comes with.
+#[utoipa::path(post, path = "/api/v1/logout", tag = "people", responses((status = 204), Refusals))]
+pub(crate) async fn log_out(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    ApiJson(LogoutRequest {}): ApiJson<LogoutRequest>,
+) -> Result<StatusCode, Refusal> {
+    accounts::session::log_out(&app, &caller.0, bearer(&headers)).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

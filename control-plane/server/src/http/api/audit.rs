@@ -18,6 +18,7 @@ pub(crate) struct AuditRange {
     #[serde(default)]
     pub(crate) after: u64,
     /// How many rows at most, 1 to 1,000.
+    #[param(minimum = 1, maximum = 1_000)]
     pub(crate) limit: Option<u32>,
 }
 
@@ -27,6 +28,7 @@ pub(crate) struct AuditRange {
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditTail {
     /// How many rows, 1 to 1,000; 20 by default.
+    #[param(minimum = 1, maximum = 1_000)]
     pub(crate) lines: Option<u32>,
 }
 

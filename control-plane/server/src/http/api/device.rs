@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Refusals;
-use crate::api::{Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, EndRequest};
+use crate::api::{Device, DeviceAdded, DeviceNew, DevicePresharedKey, EndOutcome, EndRequest, shapes};
 use crate::app::{Answer, App, Caller, devices};
 use crate::http::{ApiJson, ApiPath, ApiQuery};
 
@@ -17,8 +17,8 @@ use crate::http::{ApiJson, ApiPath, ApiQuery};
 #[into_params(parameter_in = Query)]
 pub(crate) struct OfPerson {
     /// Only this person's.
-    #[param(value_type = Option<String>)]
-    #[schema(value_type = Option<String>)]
+    #[param(value_type = Option<shapes::Email>)]
+    #[schema(value_type = Option<shapes::Email>)]
     pub(crate) email: Option<Email>,
 }
 

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::GatewayName;
 
 use super::Refusals;
-use crate::api::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
+use crate::api::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew, shapes};
 use crate::app::{Answer, App, Caller, gateways};
 use crate::http::{ApiJson, ApiPath};
 
@@ -28,7 +28,7 @@ pub(crate) async fn add_token(
 }
 
 /// Removes a gateway: its certificate counts for nothing, its feed is closed.
-#[utoipa::path(delete, path = "/api/v1/gateways/{name}", tag = "gateways", params(("name" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/gateways/{name}", tag = "gateways", params(("name" = shapes::GatewayName, Path)),
     responses((status = 200, body = GatewayRemoved), Refusals))]
 pub(crate) async fn remove(
     State(app): State<App>,

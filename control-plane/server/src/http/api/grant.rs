@@ -6,7 +6,7 @@ use doorward_model::GrantId;
 
 use super::Refusals;
 use super::device::OfPerson;
-use crate::api::{EndOutcome, EndRequest, Grant, GrantAdded, GrantNew};
+use crate::api::{EndOutcome, EndRequest, Grant, GrantAdded, GrantNew, shapes};
 use crate::app::{Answer, App, Caller, grants};
 use crate::http::{ApiJson, ApiPath, ApiQuery};
 
@@ -22,7 +22,7 @@ pub(crate) async fn list(
 }
 
 /// Gives a grant.
-#[utoipa::path(post, path = "/api/v1/grants", tag = "grants", request_body = GrantNew,
+#[utoipa::path(post, path = "/api/v1/grants", tag = "grants", request_body = shapes::GrantNewBody,
     responses((status = 201, body = GrantAdded), Refusals))]
 pub(crate) async fn add(
     State(app): State<App>,

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::{Email, GroupName};
 
 use super::Refusals;
-use crate::api::{EndOutcome, Group, GroupMember, GroupNew};
+use crate::api::{EndOutcome, Group, GroupMember, GroupNew, shapes};
 use crate::app::{Answer, App, Caller, groups};
 use crate::http::{ApiJson, ApiPath};
 
@@ -27,14 +27,14 @@ pub(crate) async fn add(
 }
 
 /// Shows a group.
-#[utoipa::path(get, path = "/api/v1/groups/{name}", tag = "groups", params(("name" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/groups/{name}", tag = "groups", params(("name" = shapes::GroupName, Path)),
     responses((status = 200, body = Group), Refusals))]
 pub(crate) async fn show(State(app): State<App>, caller: Caller, ApiPath(name): ApiPath<GroupName>) -> Answer<Group> {
     groups::show(&app, &caller.0, &name).await.map(axum::Json)
 }
 
 /// Removes a group with what it was granted, and waits for the gateways.
-#[utoipa::path(delete, path = "/api/v1/groups/{name}", tag = "groups", params(("name" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/groups/{name}", tag = "groups", params(("name" = shapes::GroupName, Path)),
     responses((status = 200, body = EndOutcome), Refusals))]
 pub(crate) async fn remove(
     State(app): State<App>,
@@ -45,7 +45,7 @@ pub(crate) async fn remove(
 }
 
 /// Makes somebody a member.
-#[utoipa::path(post, path = "/api/v1/groups/{name}/members", tag = "groups", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/groups/{name}/members", tag = "groups", params(("name" = shapes::GroupName, Path)),
     request_body = GroupMember, responses((status = 200, body = Group), Refusals))]
 pub(crate) async fn join(
     State(app): State<App>,
@@ -58,7 +58,8 @@ pub(crate) async fn join(
 
 /// Ends a membership, and waits for the gateways.
 #[utoipa::path(delete, path = "/api/v1/groups/{name}/members/{email}", tag = "groups",
-    params(("name" = String, Path), ("email" = String, Path)), responses((status = 200, body = EndOutcome), Refusals))]
+    params(("name" = shapes::GroupName, Path), ("email" = shapes::Email, Path)),
+    responses((status = 200, body = EndOutcome), Refusals))]
 pub(crate) async fn leave(
     State(app): State<App>,
     caller: Caller,

@@ -21,17 +21,24 @@ mod status;
 mod token;
 
 use utoipa::OpenApi;
+use utoipa::openapi::schema::Ref;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::refusals::Refusals;
+use crate::api::{ErrorBody, shapes};
 use crate::app::App;
 
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Doorward", description = "Who may reach what through the gateways, for how long."),
     security(("token" = [])),
+    // What only parameters and refusals name: the routes register the bodies alone.
+    components(schemas(
+        ErrorBody, shapes::Email, shapes::GatewayName, shapes::GroupName, shapes::ResourceName, shapes::TokenName
+    )),
     modifiers(&TokenScheme)
 )]
 struct ApiDescription;
@@ -50,7 +57,7 @@ impl utoipa::Modify for TokenScheme {
 
 /// Every route of the API, with its description.
 pub(crate) fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(ApiDescription::openapi())
+    let mut routes = OpenApiRouter::with_openapi(ApiDescription::openapi())
         .routes(routes!(person::list, person::add))
         .routes(routes!(person::show))
         .routes(routes!(person::offboard))
@@ -58,6 +65,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(person::restore))
         .routes(routes!(account::invite))
         .routes(routes!(account::owner_link))
+        .routes(routes!(account::log_out))
         .routes(routes!(resource::list, resource::add))
         .routes(routes!(person::set_role))
         .routes(routes!(person::set_sponsor))
@@ -95,5 +103,23 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(scim::undo))
         .routes(routes!(scim::confirm))
         .routes(routes!(status::show))
-        .routes(routes!(status::notices))
+        .routes(routes!(status::notices));
+    spare_bodies(routes.get_openapi_mut());
+    routes
+}
+
+/// Says of the bodies without a field that is needed that they may be left out, which `utoipa` says of none that cannot be
+/// `null`.
+fn spare_bodies(description: &mut utoipa::openapi::OpenApi) {
+    const SPARED: [&str; 4] = ["EndRequest", "OwnerLinkNew", "PersonOffboard", "RequestApprovalBody"];
+    let spared = SPARED.map(|name| Some(RefOr::Ref(Ref::from_schema_name(name))));
+    let operations = description.paths.paths.values_mut().filter_map(|item| item.post.as_mut());
+    for body in operations.filter_map(|operation| operation.request_body.as_mut()) {
+        let RefOr::T(body) = body else { continue };
+        let is_spared =
+            |content: &RefOr<Content>| matches!(content, RefOr::T(content) if spared.contains(&content.schema));
+        if body.content.values().any(is_spared) {
+            body.required = None;
+        }
+    }
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::Email;
 
 use super::Refusals;
-use crate::api::{EndOutcome, EndRequest, Person, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet};
+use crate::api::{EndOutcome, EndRequest, Person, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet, shapes};
 use crate::app::{Answer, App, Caller, Was, people, sponsors};
 use crate::http::{ApiJson, ApiPath};
 
@@ -27,14 +27,14 @@ pub(crate) async fn add(
 }
 
 /// Shows a person.
-#[utoipa::path(get, path = "/api/v1/people/{email}", tag = "people", params(("email" = String, Path)),
+#[utoipa::path(get, path = "/api/v1/people/{email}", tag = "people", params(("email" = shapes::Email, Path)),
     responses((status = 200, body = Person), Refusals))]
 pub(crate) async fn show(State(app): State<App>, caller: Caller, ApiPath(email): ApiPath<Email>) -> Answer<Person> {
     people::show(&app, &caller.0, &email).await.map(axum::Json)
 }
 
 /// Puts a person out for good, and waits for the gateways.
-#[utoipa::path(post, path = "/api/v1/people/{email}/offboard", tag = "people", params(("email" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/people/{email}/offboard", tag = "people", params(("email" = shapes::Email, Path)),
     request_body = PersonOffboard, responses((status = 200, body = EndOutcome), Refusals))]
 pub(crate) async fn offboard(
     State(app): State<App>,
@@ -46,7 +46,7 @@ pub(crate) async fn offboard(
 }
 
 /// Suspends a person, and waits for the gateways.
-#[utoipa::path(post, path = "/api/v1/people/{email}/suspend", tag = "people", params(("email" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/people/{email}/suspend", tag = "people", params(("email" = shapes::Email, Path)),
     request_body = EndRequest, responses((status = 200, body = EndOutcome), Refusals))]
 pub(crate) async fn suspend(
     State(app): State<App>,
@@ -58,7 +58,7 @@ pub(crate) async fn suspend(
 }
 
 /// Takes a suspended or departed person back.
-#[utoipa::path(post, path = "/api/v1/people/{email}/restore", tag = "people", params(("email" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/people/{email}/restore", tag = "people", params(("email" = shapes::Email, Path)),
     request_body = EndRequest, responses((status = 200, body = Person), Refusals))]
 pub(crate) async fn restore(
     State(app): State<App>,
@@ -70,7 +70,7 @@ pub(crate) async fn restore(
 }
 
 /// Says what a person may do for others.
-#[utoipa::path(put, path = "/api/v1/people/{email}/role", tag = "people", params(("email" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/people/{email}/role", tag = "people", params(("email" = shapes::Email, Path)),
     request_body = PersonRoleSet, responses((status = 200, body = Person), Refusals))]
 pub(crate) async fn set_role(
     State(app): State<App>,
@@ -82,7 +82,7 @@ pub(crate) async fn set_role(
 }
 
 /// Says who answers for a contractor.
-#[utoipa::path(put, path = "/api/v1/people/{email}/sponsor", tag = "people", params(("email" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/people/{email}/sponsor", tag = "people", params(("email" = shapes::Email, Path)),
     request_body = PersonSponsorSet, responses((status = 200, body = Person), Refusals))]
 pub(crate) async fn set_sponsor(
     State(app): State<App>,

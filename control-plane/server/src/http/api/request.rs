@@ -7,7 +7,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::Refusals;
-use crate::api::{EndRequest, Request, RequestApproval, RequestApproved, RequestNew};
+use crate::api::{EndRequest, Request, RequestApproval, RequestApproved, RequestNew, shapes};
 use crate::app::{Answer, App, Caller, requests};
 use crate::http::{ApiJson, ApiPath, ApiQuery};
 
@@ -17,7 +17,7 @@ use crate::http::{ApiJson, ApiPath, ApiQuery};
 #[into_params(parameter_in = Query)]
 pub(crate) struct Which {
     /// Only this person's.
-    #[param(value_type = Option<String>)]
+    #[param(value_type = Option<shapes::Email>)]
     email: Option<Email>,
     /// Answered and expired ones too.
     #[serde(default)]
@@ -36,7 +36,7 @@ pub(crate) async fn list(
 }
 
 /// Asks for access.
-#[utoipa::path(post, path = "/api/v1/requests", tag = "requests", request_body = RequestNew,
+#[utoipa::path(post, path = "/api/v1/requests", tag = "requests", request_body = shapes::RequestNewBody,
     responses((status = 201, body = Request), Refusals))]
 pub(crate) async fn add(
     State(app): State<App>,
@@ -55,7 +55,7 @@ pub(crate) async fn show(State(app): State<App>, caller: Caller, ApiPath(id): Ap
 
 /// Approves a request; never one's own.
 #[utoipa::path(post, path = "/api/v1/requests/{id}/approve", tag = "requests", params(("id" = uuid::Uuid, Path)),
-    request_body = RequestApproval, responses((status = 200, body = RequestApproved), Refusals))]
+    request_body = shapes::RequestApprovalBody, responses((status = 200, body = RequestApproved), Refusals))]
 pub(crate) async fn approve(
     State(app): State<App>,
     caller: Caller,

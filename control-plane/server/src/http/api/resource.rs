@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::ResourceName;
 
 use super::Refusals;
-use crate::api::{EndOutcome, Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
+use crate::api::{EndOutcome, Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet, shapes};
 use crate::app::{Answer, App, Caller, Was, resources};
 use crate::http::{ApiJson, ApiPath};
 
@@ -28,8 +28,8 @@ pub(crate) async fn add(
 }
 
 /// Removes a resource with its grants, and waits for the gateways.
-#[utoipa::path(delete, path = "/api/v1/resources/{name}", tag = "resources", params(("name" = String, Path)),
-    responses((status = 200, body = EndOutcome), Refusals))]
+#[utoipa::path(delete, path = "/api/v1/resources/{name}", tag = "resources",
+    params(("name" = shapes::ResourceName, Path)), responses((status = 200, body = EndOutcome), Refusals))]
 pub(crate) async fn remove(
     State(app): State<App>,
     caller: Caller,
@@ -39,7 +39,8 @@ pub(crate) async fn remove(
 }
 
 /// Says who answers for a resource, and decides on requests for it.
-#[utoipa::path(put, path = "/api/v1/resources/{name}/owner", tag = "resources", params(("name" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/resources/{name}/owner", tag = "resources",
+    params(("name" = shapes::ResourceName, Path)),
     request_body = ResourceOwnerSet, responses((status = 200, body = Resource), Refusals))]
 pub(crate) async fn set_owner(
     State(app): State<App>,
@@ -51,7 +52,8 @@ pub(crate) async fn set_owner(
 }
 
 /// Says how long after a sign-in a resource can be reached.
-#[utoipa::path(put, path = "/api/v1/resources/{name}/window", tag = "resources", params(("name" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/resources/{name}/window", tag = "resources",
+    params(("name" = shapes::ResourceName, Path)),
     request_body = ResourceSpanSet, responses((status = 200, body = Resource), Refusals))]
 pub(crate) async fn set_window(
     State(app): State<App>,
@@ -63,7 +65,8 @@ pub(crate) async fn set_window(
 }
 
 /// Says how much time one request for a resource may ask for.
-#[utoipa::path(put, path = "/api/v1/resources/{name}/span", tag = "resources", params(("name" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/resources/{name}/span", tag = "resources",
+    params(("name" = shapes::ResourceName, Path)),
     request_body = ResourceSpanSet, responses((status = 200, body = Resource), Refusals))]
 pub(crate) async fn set_span(
     State(app): State<App>,

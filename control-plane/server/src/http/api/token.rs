@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 
 use super::Refusals;
-use crate::api::{ApiToken, ApiTokenMade, ApiTokenNew};
+use crate::api::{ApiToken, ApiTokenMade, ApiTokenNew, shapes};
 use crate::app::{Answer, App, Caller, tokens};
 use crate::http::{ApiJson, ApiPath};
 
@@ -26,7 +26,7 @@ pub(crate) async fn add(
 }
 
 /// Revokes an API token.
-#[utoipa::path(delete, path = "/api/v1/tokens/{name}", tag = "tokens", params(("name" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/tokens/{name}", tag = "tokens", params(("name" = shapes::TokenName, Path)),
     responses((status = 204), Refusals))]
 pub(crate) async fn revoke(
     State(app): State<App>,

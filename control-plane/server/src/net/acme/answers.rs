@@ -24,8 +24,8 @@ pub(crate) enum AnswerError {
     /// A certificate for the handshake was not made.
     #[error("the certificate of the answer was not made")]
     Certificate(#[from] rcgen::Error),
-    /// The TLS library does not take it.
-    #[error("the TLS library does not take the certificate of the answer")]
+    /// The TLS library does not take its key.
+    #[error("the TLS library does not take the key of the answer")]
     Key(#[from] rustls::Error),
 }
 
@@ -51,7 +51,8 @@ impl Answers {
         params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
         let certificate = params.self_signed(&key)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let answer = CertifiedKey::from_der(vec![certificate.der().clone()], key, &provider())?;
+        // Not `from_der`, which reads the certificate and knows no such critical extension.
+        let answer = CertifiedKey::new(vec![certificate.der().clone()], provider().key_provider.load_private_key(key)?);
         self.tls.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_ascii_lowercase(), Arc::new(answer));
         Ok(())
     }

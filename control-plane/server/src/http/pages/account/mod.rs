@@ -2,6 +2,7 @@
 
 mod join;
 mod login;
+mod policy;
 mod provider;
 mod security;
 mod sign_in;
@@ -14,12 +15,14 @@ use base64::engine::general_purpose::STANDARD;
 use fast_qr::convert::Builder as _;
 use fast_qr::convert::svg::SvgBuilder;
 use fast_qr::qr::QRBuilder;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::frame::is_local;
 use super::routes::Routes;
 use super::{Page, Shown, show};
 use crate::app::accounts::NewTotp;
+use crate::app::accounts::session::Begun;
 use crate::app::{App, Caller, Refusal};
 
 /// Pages, inside the frame.
@@ -40,6 +43,8 @@ pub(crate) fn routes() -> Routes {
         .post("/login", login::approve)
         .get("/login/device", login::device_page)
         .post("/login/device", login::device_approve)
+        .get("/policy", policy::page)
+        .post("/policy", policy::accept)
         .get("/step-up", step_up::page)
         .post("/step-up", step_up::code)
         .get("/security", security::page)
@@ -80,6 +85,15 @@ struct Next {
 /// Where to go next: what was asked for, if it is a page of ours.
 fn next_or<'a>(asked: Option<&'a str>, otherwise: &'a str) -> &'a str {
     asked.filter(|next| !next.is_empty() && is_local(next)).unwrap_or(otherwise)
+}
+
+/// Where somebody goes who just signed in: to the access policy first, where its text has changed.
+fn after_sign_in(begun: &Begun, next: &str) -> String {
+    if begun.policy_pending { policy_first(next) } else { next.to_owned() }
+}
+
+fn policy_first(next: &str) -> String {
+    format!("/policy?next={}", utf8_percent_encode(next, NON_ALPHANUMERIC))
 }
 
 /// Recovery codes, shown once.

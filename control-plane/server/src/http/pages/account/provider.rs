@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
 use super::sign_in::{Onward, Proof};
-use super::{Next, next_or};
+use super::{Next, after_sign_in, next_or};
 use crate::app::accounts::Visitor;
 use crate::app::accounts::passkeys::Started;
 use crate::app::accounts::provider::{self, Arrived, Back};
@@ -69,7 +69,8 @@ pub(super) async fn arrive(
 ) -> Shown {
     match provider::arrive(&app, &visitor, away_secret(&headers), back).await? {
         Arrived::In { begun, next } => {
-            let mut response = Redirect::to(next_or(Some(&next), "/")).into_response();
+            let way = after_sign_in(&begun, next_or(Some(&next), "/"));
+            let mut response = Redirect::to(&way).into_response();
             keep(&begun, &mut response)?;
             Ok(response)
         }
@@ -101,7 +102,7 @@ pub(super) async fn passkey_finish(
     ApiJson(proof): ApiJson<Proof>,
 ) -> Result<Response, Refusal> {
     let (begun, next) = provider::passkey_finish(&app, &visitor, away_secret(&headers), proof.finished).await?;
-    let mut response = Json(Next { next: next_or(Some(&next), "/").to_owned() }).into_response();
+    let mut response = Json(Next { next: after_sign_in(&begun, next_or(Some(&next), "/")) }).into_response();
     keep(&begun, &mut response)?;
     Ok(response)
 }

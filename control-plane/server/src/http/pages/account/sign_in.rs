@@ -8,13 +8,13 @@ use doorward_domain::Actor;
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::{Next, mistake, next_or, provider_name, with_status};
+use super::{Next, after_sign_in, mistake, next_or, policy_first, provider_name, with_status};
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::sign_in::{self as signing_in, Typed};
 use crate::app::accounts::{Visitor, session};
 use crate::app::{App, Refusal, home};
 use crate::http::ApiJson;
-use crate::http::web::{PageForm, Session, forget, keep};
+use crate::http::web::{AnySession, PageForm, forget, keep};
 
 #[derive(Template)]
 #[template(path = "account/sign_in.html")]
@@ -46,12 +46,15 @@ impl Onward {
 
 pub(super) async fn page(
     State(app): State<App>,
-    session: Result<Session, Refusal>,
+    session: Result<AnySession, Refusal>,
     Query(onward): Query<Onward>,
 ) -> Shown {
     let next = next_or(onward.asked(), "/");
     let lapsed = onward.lapsed.is_some();
-    if let Ok(session) = session {
+    if let Ok(AnySession(session)) = session {
+        if session.session.policy_pending {
+            return Ok(Redirect::to(&policy_first(next)).into_response());
+        }
         // Their browser is signed in while their devices are not: a touch opens the window, without signing out first.
         let actor = Actor::Person(session.person);
         let again = lapsed && home::waits_for_sign_in(&app, &actor).await?;
@@ -98,7 +101,7 @@ pub(super) async fn password(State(app): State<App>, visitor: Visitor, PageForm(
     .await
     {
         Ok(begun) => {
-            let mut response = Redirect::to(next).into_response();
+            let mut response = Redirect::to(&after_sign_in(&begun, next)).into_response();
             keep(&begun, &mut response)?;
             Ok(response)
         }
@@ -130,15 +133,15 @@ pub(super) async fn passkey_finish(
     ApiJson(proof): ApiJson<Proof>,
 ) -> Result<Response, Refusal> {
     let begun = signing_in::passkey_finish(&app, &visitor, proof.finished).await?;
-    let next = next_or(proof.next.as_deref(), "/").to_owned();
+    let next = after_sign_in(&begun, next_or(proof.next.as_deref(), "/"));
     let mut response = Json(Next { next }).into_response();
     keep(&begun, &mut response)?;
     Ok(response)
 }
 
-pub(super) async fn sign_out(State(app): State<App>, session: Result<Session, Refusal>) -> Shown {
+pub(super) async fn sign_out(State(app): State<App>, session: Result<AnySession, Refusal>) -> Shown {
     match session {
-        Ok(session) => session::sign_out(&app, &session.person, &session.session).await?,
+        Ok(AnySession(session)) => session::sign_out(&app, &session.person, &session.session).await?,
         // It has ended already: the cookie goes all the same.
         Err(Refusal::Unauthenticated(_)) => {}
         Err(refusal) => return Err(refusal),

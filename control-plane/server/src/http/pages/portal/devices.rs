@@ -86,7 +86,7 @@ pub(crate) async fn add(State(app): State<App>, caller: Caller, PageForm(form): 
         return Err(Refusal::Invalid(sentence.to_owned()));
     }
     let new = DeviceNew {
-        email: person.email.clone(),
+        email: Some(person.email.clone()),
         name: needed("Name", &form.name)?,
         public_key: needed::<PublicKey>("Public key", &form.public_key)?,
         preshared_key: None,

@@ -36,9 +36,7 @@ pub(crate) struct Ask {
 /// Lists a person's own requests.
 pub(crate) async fn list(State(app): State<App>, caller: Caller, ApiQuery(ask): ApiQuery<Ask>) -> Shown {
     let person = signed_in(&caller.0)?;
-    let own = requests::list(&app, &caller.0, Some(&person.email), true).await?;
-    let waiting = requests::list(&app, &caller.0, None, false).await?;
-    let waiting = waiting.iter().filter(|request| request.may_answer).count();
+    let (own, waiting) = requests::desk(&app, person).await?;
     let done = match ask.done.as_str() {
         "asked" => Some("Asked. Whoever answers for it sees it at once; the answer will stand here."),
         "withdrawn" => Some("Withdrawn. You can ask again at any time."),
