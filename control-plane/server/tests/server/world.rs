@@ -41,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) url: Option<&'static str>,
     /// `[oidc] issuer`.
     pub(crate) issuer: Option<&'static str>,
+    /// `[oidc] only`.
+    pub(crate) only: bool,
     /// `[oidc] groups_claim`.
     pub(crate) groups_claim: Option<&'static str>,
     /// `[oidc.groups]`.
@@ -63,6 +65,7 @@ impl Default for Settings {
             routes: Routes::Targets,
             url: None,
             issuer: None,
+            only: false,
             groups_claim: None,
             groups: &[],
             mail: None,
@@ -221,6 +224,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
         },
         oidc: doorward_control_plane::OidcSection {
             issuer: settings.issuer.map(ToOwned::to_owned),
+            only: settings.only,
             client_id: Some("doorward".to_owned()),
             second_factor_amr: vec!["mfa".to_owned()],
             groups_claim: settings.groups_claim.map(ToOwned::to_owned),
