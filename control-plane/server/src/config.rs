@@ -100,6 +100,8 @@ pub struct OidcSection {
     /// (RFC 6901), such as `/realm_access/roles`. At each sign-in their memberships become what it says. Absent: memberships
     /// are set here alone.
     pub groups_claim: Option<String>,
+    /// Everybody but owners signs in through the provider alone; owners keep a way of their own.
+    pub only: bool,
     /// What the provider calls a group → the group here. Empty: a group has the same name there and here.
     pub groups: BTreeMap<String, GroupName>,
 }
@@ -115,6 +117,7 @@ impl Default for OidcSection {
             second_factor_amr: Vec::new(),
             second_factor_acr: Vec::new(),
             groups_claim: None,
+            only: false,
             groups: BTreeMap::new(),
         }
     }

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     /// `[oidc] issuer`.
     pub(crate) issuer: Option<&'static str>,
     pub(crate) directory: DirectoryTerms,
+    /// `[oidc] only`.
+    pub(crate) only: bool,
     /// `[oidc] groups_claim`.
     pub(crate) groups_claim: Option<&'static str>,
     /// `[oidc.groups]`.
@@ -67,6 +69,7 @@ impl Default for Settings {
             url: None,
             issuer: None,
             directory: DirectoryTerms::default(),
+            only: false,
             groups_claim: None,
             groups: &[],
             mail: None,
@@ -225,6 +228,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
         },
         oidc: doorward_control_plane::OidcSection {
             issuer: settings.issuer.map(ToOwned::to_owned),
+            only: settings.only,
             client_id: Some("doorward".to_owned()),
             second_factor_amr: vec!["mfa".to_owned()],
             groups_claim: settings.groups_claim.map(ToOwned::to_owned),

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use doorward_domain::{
-    Action, Actor, LoginToken, Principal, SignInMethod, SignedIn, Subject, TokenHash, WebSession, signed_in,
+    Action, Actor, LoginToken, Principal, SignInMethod, SignedIn, Subject, TokenHash, WebSession, require_provider,
+    signed_in,
 };
 use doorward_model::{DeviceId, Email, Timestamp};
 use doorward_store::{Outbox, WriteTx};
@@ -48,6 +49,9 @@ pub(super) async fn open(
     visitor: &Visitor,
     now: Timestamp,
 ) -> Result<Opened, Refusal> {
+    if let Some(provider) = app.accounts.provider.as_ref().filter(|provider| provider.is_alone()) {
+        require_provider(person, method, provider.name())?;
+    }
     let secret = fresh_secret()?;
     let source = visitor.source.to_string();
     let session = WebSession::begin(Uuid::now_v7(), person.id, method, (&source, &visitor.agent), now);
