@@ -46,6 +46,7 @@ use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::revocation::follow_up;
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
