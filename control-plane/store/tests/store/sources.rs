@@ -189,7 +189,7 @@ async fn a_source_sees_the_members_that_are_its_own(database: TestDatabase) {
     };
     tx.source_group_update(&renamed).await.unwrap();
     tx.group_rename(group.id, &"front".parse().unwrap()).await.unwrap();
-    assert_eq!(tx.source_groups(okta.id).await.unwrap(), [renamed.clone()]);
+    assert_eq!(tx.source_groups(okta.id).await.unwrap(), std::slice::from_ref(&renamed));
     assert_eq!(tx.group_by_name(&"front".parse().unwrap()).await.unwrap().map(|group| group.id), Some(group.id));
     let other = Group::add(GroupId::new(Uuid::now_v7()), "other".parse().unwrap(), t(1));
     tx.group_add(&other).await.unwrap();
