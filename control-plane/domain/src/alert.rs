@@ -27,6 +27,10 @@ pub enum AlertKind {
     SignInLocked,
     /// Somebody who can sign in already was given a link that replaces what they sign in with.
     InvitedAgain,
+    /// The database took no revocation, so it was kept on the control plane's own disk.
+    RevocationJournalled,
+    /// What was kept so is written to the database.
+    JournalWritten,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
     /// A directory disabled or took back more people at once than it may.
@@ -52,6 +56,8 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
+    (AlertKind::RevocationJournalled, "revocation_journalled"),
+    (AlertKind::JournalWritten, "journal_written"),
     (AlertKind::CertificateEnds, "certificate_ends"),
     (AlertKind::DirectoryBrake, "directory_brake"),
     (AlertKind::DirectoryUnreadable, "directory_unreadable"),
@@ -81,6 +87,8 @@ impl AlertKind {
             | Self::PasskeyCopied
             | Self::SignInLocked
             | Self::InvitedAgain
+            | Self::RevocationJournalled
+            | Self::JournalWritten
             | Self::CertificateEnds
             | Self::DirectoryBrake
             | Self::DirectoryUnreadable => true,
