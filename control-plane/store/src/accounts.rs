@@ -220,11 +220,15 @@ impl WriteTx {
         self.tx.execute(sql, args![person.uuid(), now, by.as_str()]).await.map(drop)
     }
 
-    /// Gives a person another address.
+    /// Gives a person another address. The API tokens that they made go on naming them, so that nobody gives access to
+    /// themselves through a token of an earlier address.
     ///
     /// # Errors
     /// Any [`StoreError`] of writing; ask first who has the address.
     pub async fn person_readdress(&mut self, person: &Principal) -> Result<(), StoreError> {
+        let sql = "UPDATE api_tokens SET created_by = 'person:' || $2 \
+                   WHERE created_by = (SELECT 'person:' || email FROM principals WHERE id = $1)";
+        self.tx.execute(sql, args![person.id.uuid(), person.email.as_str()]).await?;
         let sql = "UPDATE principals SET email = $2 WHERE id = $1";
         self.tx.execute(sql, args![person.id.uuid(), person.email.as_str()]).await.map(drop)
     }

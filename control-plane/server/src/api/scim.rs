@@ -4,12 +4,14 @@ use doorward_model::{Email, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::shapes;
+
 /// `POST /api/v1/scim/tokens`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScimTokenNew {
     /// The directory's name; it is made with its first token.
-    #[schema(value_type = String, example = "okta")]
+    #[schema(value_type = shapes::SourceName)]
     pub name: SourceName,
 }
 
@@ -71,7 +73,7 @@ pub struct ScimTokenRevoke {
 #[serde(deny_unknown_fields)]
 pub struct ScimAdopt {
     /// Whom to hand over.
-    #[schema(value_type = String, example = "anna@shop.example")]
+    #[schema(value_type = shapes::Email)]
     pub email: Email,
 }
 

@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use doorward_domain::{Actor, AlertKind, Reason, Subject};
+use doorward_domain::{Action, Actor, AlertKind, Reason, Subject};
 use doorward_model::{DecisionId, DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::journal::{self, Decision, Journal, Order, Waiting};
-use super::revocation::{Commitment, Concerned, follow_up, outcome};
+use super::revocation::{Commitment, Concerned, follow_up_of, outcome};
 use super::{App, Record, Refusal, Was, alerts, allow, devices, grants, health, lockdown, people};
 use crate::api::{EndOutcome, Ended};
 
@@ -158,14 +158,15 @@ async fn journalled(app: &App, decision: Decision, refusal: &Refusal) -> Result<
 fn may(app: &App, decision: &Decision) -> Result<(), Refusal> {
     let Decision { actor, order, .. } = decision;
     let own = |device: DeviceId| {
-        let Actor::Person(person) = actor else { return false };
-        !app.journal.roster.find(|id, known| id == device && known.principal == person.id).is_empty()
+        let Actor::Person(person) = actor else { return None };
+        let found = app.journal.roster.find(|id, known| id == device && known.principal == person.id);
+        (!found.is_empty()).then(|| Subject::Person(person.email.clone()))
     };
     match order {
-        Order::RevokeDevice { device, .. } if own(*device) => Ok(()),
-        Order::RevokeDevice { device, .. } => {
-            allow(actor, doorward_domain::Action::DeviceRevoke, &Subject::Device(*device))
-        }
+        Order::RevokeDevice { device, .. } => match own(*device) {
+            Some(oneself) => allow(actor, Action::DeviceReportLost, &oneself),
+            None => allow(actor, Action::DeviceRevoke, &Subject::Device(*device)),
+        },
         order => allow(actor, order.action(), &order.subject()),
     }
 }
@@ -225,7 +226,7 @@ pub(super) async fn write_waiting(app: &App, waiting: &Arc<Waiting>) -> Result<(
     };
     let detail = with_journal(app, waiting, detail);
     let committed = app.commit(tx, record(decision, detail), with_told(outbox, waiting)).await?;
-    follow_up(app, Commitment::new(app, &committed, concerned).told_ahead(waiting));
+    follow_up_of(app, Commitment::new(app, &committed, concerned).told_ahead(waiting));
     Ok(())
 }
 

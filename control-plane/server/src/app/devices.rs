@@ -173,15 +173,12 @@ fn may_revoke(actor: &Actor, id: DeviceId, owner: Option<&domain::Principal>, lo
         let owner = owner.map(|owner| Subject::Person(owner.email.clone()));
         return owner.map_or(Ok(()), |subject| allow(actor, Action::DeviceReportLost, &subject));
     }
-    let is_own = owner.is_some_and(|owner| match actor {
-        Actor::Person(person) => person.id == owner.id,
-        Actor::LocalAdmin { .. }
-        | Actor::ApiToken { .. }
-        | Actor::Source { .. }
-        | Actor::Gateway { .. }
-        | Actor::System => false,
-    });
-    if is_own { Ok(()) } else { allow(actor, Action::DeviceRevoke, &Subject::Device(id)) }
+    match (actor, owner) {
+        (Actor::Person(person), Some(owner)) if person.id == owner.id => {
+            allow(actor, Action::DeviceReportLost, &Subject::Person(person.email.clone()))
+        }
+        _ => allow(actor, Action::DeviceRevoke, &Subject::Device(id)),
+    }
 }
 
 /// Puts together what the device's config needs.

@@ -51,7 +51,7 @@ use self::accounts::Accounts;
 use self::health::Health;
 use self::journal::Journal;
 pub(crate) use self::refusal::Refusal;
-pub(crate) use self::revocation::RECEIPT_TIMEOUT;
+pub(crate) use self::revocation::{RECEIPT_TIMEOUT, follow_up};
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;

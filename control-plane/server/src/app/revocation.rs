@@ -120,8 +120,13 @@ pub(crate) async fn outcome(app: &App, commitment: Commitment, ended: Ended) -> 
     EndOutcome { revision, decided_at, ended, receipts, warnings, journalled: false }
 }
 
-/// Follows the gateways' receipts without making anybody wait for them.
-pub(crate) fn follow_up(app: &App, commitment: Commitment) {
+/// Follows the gateways' receipts for what was taken from these devices, without making anybody wait for them.
+pub(crate) fn follow_up(app: &App, committed: &Committed, devices: impl IntoIterator<Item = DeviceId>) {
+    follow_up_of(app, Commitment::new(app, committed, Concerned::Devices(devices.into_iter().collect())));
+}
+
+/// The same for anything that was taken.
+pub(super) fn follow_up_of(app: &App, commitment: Commitment) {
     if commitment.gateways_concerned {
         let (nobody_waits, _) = oneshot::channel();
         app.workers.spawn(follow(app.clone(), commitment, nobody_waits));

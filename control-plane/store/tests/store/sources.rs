@@ -1,6 +1,8 @@
 //! Directories, their tokens, accounts and groups on both engines.
 
-use doorward_domain::{Account, EndedBy, Group, Mail, Profile, Source, SourceGroup, SourceToken, TokenHash, offboard};
+use doorward_domain::{
+    Account, ApiToken, EndedBy, Group, Mail, Profile, Source, SourceGroup, SourceToken, TokenHash, offboard,
+};
 use doorward_model::{AccountId, GroupId, SourceId, Timestamp};
 use doorward_store::test_support::TestDatabase;
 use doorward_store::{Outbox, StoreError};
@@ -105,9 +107,21 @@ async fn an_account_is_kept_as_sent_and_found_by_what_it_has(database: TestDatab
     tx.effect_apply(&offboard(&world.staff, &[], &[], t(9)), t(9)).await.unwrap();
     assert_eq!(tx.account_of(world.staff.id).await.unwrap(), None);
     assert_eq!(tx.account_ended(world.staff.id).await.unwrap(), Some((okta.id, EndedBy::Hand)));
+    let token = |name: &str, made_by: &doorward_domain::Principal| ApiToken {
+        name: name.to_owned(),
+        created_at: t(1),
+        created_by: format!("person:{}", made_by.email),
+        last_used_at: None,
+    };
+    tx.api_token_add(&TokenHash([1; 32]), &token("theirs", &world.contractor)).await.unwrap();
+    tx.api_token_add(&TokenHash([2; 32]), &token("another's", &world.staff)).await.unwrap();
     let moved = doorward_domain::Principal { email: "new@shop.example".parse().unwrap(), ..world.contractor.clone() };
     tx.person_readdress(&moved).await.unwrap();
-    assert_eq!(tx.person_by_email(&moved.email).await.unwrap(), Some(moved));
+    assert_eq!(tx.person_by_email(&moved.email).await.unwrap(), Some(moved.clone()));
+    let tokens = tx.api_tokens().await.unwrap();
+    let maker = |name: &str| &tokens.iter().find(|token| token.name == name).unwrap().created_by;
+    assert_eq!(*maker("theirs"), format!("person:{}", moved.email));
+    assert_eq!(*maker("another's"), format!("person:{}", world.staff.email));
     tx.commit(entry(9), Outbox::None).await.unwrap();
 }
 
@@ -175,7 +189,7 @@ async fn a_source_sees_the_members_that_are_its_own(database: TestDatabase) {
     };
     tx.source_group_update(&renamed).await.unwrap();
     tx.group_rename(group.id, &"front".parse().unwrap()).await.unwrap();
-    assert_eq!(tx.source_groups(okta.id).await.unwrap(), [renamed.clone()]);
+    assert_eq!(tx.source_groups(okta.id).await.unwrap(), std::slice::from_ref(&renamed));
     assert_eq!(tx.group_by_name(&"front".parse().unwrap()).await.unwrap().map(|group| group.id), Some(group.id));
     let other = Group::add(GroupId::new(Uuid::now_v7()), "other".parse().unwrap(), t(1));
     tx.group_add(&other).await.unwrap();

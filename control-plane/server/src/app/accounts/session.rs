@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{Visitor, policy};
 use crate::app::find::live_devices;
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, allow, find};
+use crate::app::{App, Record, Refusal, allow, find, follow_up};
 
 /// Longest secret of a session or token that is looked up.
 const SECRET_BYTES_MAX: usize = 64;
@@ -182,7 +182,8 @@ pub(crate) async fn end_all(app: &App, actor: &Actor, email: &Email) -> Result<u
     let devices = live_devices(&mut tx, person.id).await?;
     let detail = json!({ "ended": ended, "devices": devices });
     let record = Record { at: now, actor, action: Action::SessionEnd, subject, detail };
-    app.commit(tx, record, Outbox::Devices(devices)).await?;
+    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
+    follow_up(app, &committed, devices);
     Ok(ended)
 }
 

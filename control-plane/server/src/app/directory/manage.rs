@@ -1,7 +1,5 @@
 //! What admins do about directories: hand people over, keep them, and decide about what was done to many at once.
 
-use std::collections::HashSet;
-
 use doorward_domain::{
     self as domain, Account, Action, Actor, EndedBy, Mail, Principal, PrincipalState, Profile, Source, Subject,
 };
@@ -14,7 +12,7 @@ use super::tokens;
 use super::{lost_source, people_of};
 use crate::api::ScimDecided;
 use crate::app::find::{self, live_devices};
-use crate::app::revocation::{Commitment, Concerned, follow_up};
+use crate::app::revocation::follow_up;
 use crate::app::standing::refuse_own_hand;
 use crate::app::{App, Record, Refusal, allow, people};
 
@@ -151,7 +149,6 @@ async fn clear(tx: &mut WriteTx, source: Source, now: Timestamp) -> Result<(), R
 
 async fn commit(app: &App, tx: WriteTx, record: Record<'_>, devices: Vec<DeviceId>) -> Result<(), Refusal> {
     let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
-    let concerned: HashSet<DeviceId> = devices.into_iter().collect();
-    follow_up(app, Commitment::new(app, &committed, Concerned::Devices(concerned)));
+    follow_up(app, &committed, devices);
     Ok(())
 }

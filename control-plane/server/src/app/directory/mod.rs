@@ -9,14 +9,12 @@ pub(crate) mod manage;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
-use std::collections::HashSet;
-
 use doorward_domain::{self as domain, Action, Actor, Alert, AlertKind, Burst, Group, Principal, Source, Subject};
 use doorward_model::{DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::Value;
 
-use super::revocation::{Commitment, Concerned, follow_up};
+use super::revocation::follow_up;
 use super::{App, Record, Refusal, alerts};
 
 /// A source at work: one transaction on its behalf.
@@ -95,8 +93,7 @@ impl<'a> Work<'a> {
         devices.dedup();
         let record = Record { at: now, actor: &actor, action, subject, detail };
         let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
-        let concerned: HashSet<DeviceId> = devices.into_iter().collect();
-        follow_up(app, Commitment::new(app, &committed, Concerned::Devices(concerned)));
+        follow_up(app, &committed, devices);
         for message in alerts {
             raise(app, AlertKind::DirectoryBrake, message).await;
         }

@@ -37,7 +37,8 @@ use crate::app::App;
     security(("token" = [])),
     // What only parameters and refusals name: the routes register the bodies alone.
     components(schemas(
-        ErrorBody, shapes::Email, shapes::GatewayName, shapes::GroupName, shapes::ResourceName, shapes::TokenName
+        ErrorBody, shapes::Email, shapes::GatewayName, shapes::GroupName, shapes::ResourceName, shapes::SourceName,
+        shapes::TokenName
     )),
     modifiers(&TokenScheme)
 )]

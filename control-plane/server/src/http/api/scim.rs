@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::{Email, SourceName};
 
 use super::Refusals;
-use crate::api::{ScimAdopt, ScimDecided, ScimSource, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
+use crate::api::{ScimAdopt, ScimDecided, ScimSource, ScimTokenMade, ScimTokenNew, ScimTokenRevoke, shapes};
 use crate::app::directory::{manage, tokens};
 use crate::app::{Answer, App, Caller, Refusal};
 use crate::http::{ApiJson, ApiPath, ApiQuery};
@@ -30,7 +30,7 @@ pub(crate) async fn add(
 
 /// Ends a directory's tokens.
 #[utoipa::path(delete, path = "/api/v1/scim/tokens/{name}", tag = "scim",
-    params(("name" = String, Path), ScimTokenRevoke), responses((status = 204), Refusals))]
+    params(("name" = shapes::SourceName, Path), ScimTokenRevoke), responses((status = 204), Refusals))]
 pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
@@ -41,7 +41,7 @@ pub(crate) async fn revoke(
 }
 
 /// Hands somebody over to a directory.
-#[utoipa::path(post, path = "/api/v1/scim/sources/{name}/people", tag = "scim", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/scim/sources/{name}/people", tag = "scim", params(("name" = shapes::SourceName, Path)),
     request_body = ScimAdopt, responses((status = 204), Refusals))]
 pub(crate) async fn adopt(
     State(app): State<App>,
@@ -53,7 +53,7 @@ pub(crate) async fn adopt(
 }
 
 /// Keeps somebody by hand from here on.
-#[utoipa::path(delete, path = "/api/v1/scim/people/{email}", tag = "scim", params(("email" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/scim/people/{email}", tag = "scim", params(("email" = shapes::Email, Path)),
     responses((status = 204), Refusals))]
 pub(crate) async fn release(
     State(app): State<App>,
@@ -64,7 +64,7 @@ pub(crate) async fn release(
 }
 
 /// Takes back what a directory did to many at once.
-#[utoipa::path(post, path = "/api/v1/scim/sources/{name}/undo", tag = "scim", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/scim/sources/{name}/undo", tag = "scim", params(("name" = shapes::SourceName, Path)),
     responses((status = 200, body = ScimDecided), Refusals))]
 pub(crate) async fn undo(
     State(app): State<App>,
@@ -75,7 +75,7 @@ pub(crate) async fn undo(
 }
 
 /// Lets what a directory did to many at once take its course.
-#[utoipa::path(post, path = "/api/v1/scim/sources/{name}/confirm", tag = "scim", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/scim/sources/{name}/confirm", tag = "scim", params(("name" = shapes::SourceName, Path)),
     responses((status = 200, body = ScimDecided), Refusals))]
 pub(crate) async fn confirm(
     State(app): State<App>,
