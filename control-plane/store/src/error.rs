@@ -181,7 +181,8 @@ fn class_of(code: &str) -> Class {
             "53100" | "53200" => Class::Full,
             "25006" | "42501" => Class::ReadOnly,
             "55P03" | "40001" | "40P01" | "53300" | "57014" => Class::Busy,
-            _ if code.starts_with("08") || code.starts_with("57P") => Class::Unreachable,
+            // 55000: the database takes no connections.
+            _ if code.starts_with("08") || code.starts_with("57P") || code == "55000" => Class::Unreachable,
             _ => Class::Other,
         };
     }

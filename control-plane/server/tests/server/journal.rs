@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures::OpenAt as _;
 use crate::gateway::{Gateway, Way, eventually, hello};
-use crate::world::{Settings, World, on_both};
+use crate::world::{World, on_both};
 
 const EMAIL: &str = "support@shop.example";
 
@@ -260,18 +260,19 @@ async fn without_any_database_decisions_go_through_open_streams_and_heartbeats_s
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_only_reads_keeps_streams_and_a_restart_alive() {
-    let settings = Settings { ttl: Duration::from_secs(30), ..Settings::default() };
-    let world = World::with(TestDatabase::postgres().await.unwrap(), settings).await;
+    let world = World::on(TestDatabase::postgres().await.unwrap()).await;
     world.furnish().await;
+    let mut gateway = Gateway::local(&world, "main").await;
     let name = world.database.name().to_owned();
     let out = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
     let read_only = |on: &str| format!("ALTER DATABASE {name} SET default_transaction_read_only = {on}");
     world.database.at_server(&[&read_only("on"), &out]).await.unwrap();
-    let gateway = Gateway::local(&world, "main");
-    // A gateway that says hello for the first time has to be written down.
-    assert!(tokio::time::timeout(Duration::from_millis(1), gateway).await.is_err());
+    // What is read is what holds, so that gateways have their heartbeats.
+    gateway.ping(7).await;
+    gateway.until(|gateway| gateway.heartbeats.iter().any(|heartbeat| heartbeat.echo_boot_micros == 7)).await;
+    let obedient = gateway.obedient();
     let outcome = offboard(&world, EMAIL).await;
-    assert!(outcome.journalled, "{outcome:?}");
+    assert!(outcome.journalled && outcome.receipts[0].enforced_after_ms.is_some(), "{outcome:?}");
 
     let world = world.restarted().await;
     assert_eq!(journalled(&world).await, 1, "nothing was written, and nothing is forgotten");
@@ -281,4 +282,5 @@ async fn a_database_that_only_reads_keeps_streams_and_a_restart_alive() {
     assert_eq!(world.get(&format!("/api/v1/people/{EMAIL}")).await["state"], "departed");
     assert_eq!(rows(&world, "person.offboard").await.len(), 1);
     assert!(Gateway::local(&world, "main").await.leases.is_empty());
+    obedient.await.unwrap();
 }

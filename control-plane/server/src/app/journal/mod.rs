@@ -186,15 +186,15 @@ impl Journal {
         let before = self.overlay();
         let left: Vec<_> = before.waiting().iter().filter(|one| one.number != waiting.number).cloned().collect();
         let is_last = left.is_empty();
-        self.overlay.send_replace(Arc::new(Overlay::new(left, before.grown)));
-        if !is_last {
-            return;
+        if is_last {
+            // Before anybody sees that nothing waits: whoever does may go on.
+            store.hold_back(false);
         }
-        if let Some(Err(error)) = file.as_mut().map(JournalFile::clear) {
+        self.overlay.send_replace(Arc::new(Overlay::new(left, before.grown)));
+        if let Some(Err(error)) = file.as_mut().filter(|_| is_last).map(JournalFile::clear) {
             // The next start finds that the database has all of it.
             tracing::warn!(%error, "the journal could not be cleared");
         }
-        store.hold_back(false);
     }
 
     /// Keeps an alert until the database takes it.
