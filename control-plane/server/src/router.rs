@@ -93,7 +93,7 @@ async fn ready(State(app): State<App>) -> Result<StatusCode, Refusal> {
     in_time(async { Ok(app.store.ping().await?) }).await?;
     match app.journal.overlay().waiting().len() {
         0 => Ok(StatusCode::NO_CONTENT),
-        waiting => Err(Refusal::Unavailable(format!("{waiting} revocations wait to be written to the database"))),
+        waiting => Err(Refusal::Unavailable(format!("revocations wait to be written to the database: {waiting}"))),
     }
 }
 

@@ -80,7 +80,7 @@ fn database(it: &DatabaseStatus) -> Option<String> {
     let why = it.trouble.as_deref().map_or_else(String::new, |trouble| format!(": {}", one_line(trouble)));
     let waiting = match it.journalled {
         0 => String::new(),
-        count => format!("\n{count} revocations are journalled: they are enforced, and written once it takes them"),
+        count => format!("\nRevocations in the journal: {count}; they are enforced, and written once it takes them"),
     };
     match (it.answers, it.trouble_since, it.journalled) {
         (true, None, 0) => None,

@@ -13,6 +13,11 @@ pub(crate) async fn raise(app: &App, alert: Alert) {
 
 /// Keeps an alert; in memory until the database takes it.
 pub(crate) async fn keep(app: &App, alert: Alert) {
+    if !app.journal.overlay().is_empty() {
+        // It comes after the decisions that wait.
+        app.journal.keep_alert(alert);
+        return;
+    }
     let kept = in_time(async { Ok(app.store.alerts_record(std::slice::from_ref(&alert)).await?) }).await;
     if let Err(refusal) = kept {
         tracing::warn!(?refusal, "an alert could not be kept yet");

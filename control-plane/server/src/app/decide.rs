@@ -18,7 +18,7 @@ use super::{App, Record, Refusal, Was, alerts, allow, devices, grants, health, l
 use crate::api::{EndOutcome, Ended};
 
 /// How long a decision waits for a database that commits nothing before the journal takes it.
-const GIVE_UP_AFTER: Duration = Duration::from_millis(800);
+const GIVE_UP_AFTER: Duration = Duration::from_millis(500);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -149,7 +149,7 @@ async fn journalled(app: &App, decision: Decision, refusal: &Refusal) -> Result<
     };
     let ended = Ended { people: decision.order.person().cloned().into_iter().collect(), ..Ended::default() };
     let mut outcome = outcome(app, Commitment::ahead(app, &waiting, whom), ended).await;
-    outcome.warnings.extend(what_it_means(&waiting));
+    outcome.warnings.extend(what_it_means(app, &waiting));
     outcome.journalled = true;
     Ok(outcome)
 }
@@ -171,12 +171,19 @@ fn may(app: &App, decision: &Decision) -> Result<(), Refusal> {
     }
 }
 
-fn what_it_means(waiting: &Waiting) -> Vec<String> {
+fn what_it_means(app: &App, waiting: &Waiting) -> Vec<String> {
     let mut warnings = vec![
         "the database takes nothing, so this is journalled on this machine's disk: gateways enforce it, it counts as done \
          here, and it is written to the database by itself once that is back (`doorward status`)"
             .to_owned(),
     ];
+    if !app.store.is_sole_writer() {
+        warnings.push(
+            "this holds for gateways that are connected to this control plane: those of another replica hear of it when it is \
+             written, and pause until then only where that replica has lost the database too"
+                .to_owned(),
+        );
+    }
     let unknown = match &waiting.decision.order {
         Order::Offboard { email, .. } | Order::Suspend { email } if waiting.decision.person.is_none() => {
             Some(format!("nobody with the address {email} has a device at a gateway"))

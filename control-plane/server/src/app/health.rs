@@ -9,6 +9,9 @@ use super::{App, Refusal};
 
 /// How long a read may take before the database counts as one that does not answer.
 pub(crate) const READ_PATIENCE: Duration = Duration::from_secs(1);
+/// How long gateways wait after a database that others write is back: a replica that journalled revocations meanwhile writes
+/// them first, within a quarter of a second of its return.
+const SETTLE: Duration = Duration::from_millis(1_500);
 /// How often it is asked when nobody else asks.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
@@ -24,6 +27,7 @@ struct Seen {
     reading: Option<Trouble>,
     writing: Option<Trouble>,
     committed: Option<Instant>,
+    back: Option<Instant>,
 }
 
 /// See the module.
@@ -37,6 +41,7 @@ impl Health {
         match done {
             Ok(()) => {
                 if let Some(trouble) = seen.reading.take() {
+                    seen.back = Some(Instant::now());
                     tracing::info!(since = %trouble.since, "the database answers again");
                 }
             }
@@ -69,6 +74,11 @@ impl Health {
         self.seen().committed
     }
 
+    /// Says how long what other replicas may have journalled still has time to be written.
+    pub(crate) fn settles_in(&self) -> Duration {
+        self.seen().back.map_or(Duration::ZERO, |back| SETTLE.saturating_sub(back.elapsed()))
+    }
+
     /// Says whether the last read found no answer.
     pub(crate) fn is_down(&self) -> bool {
         self.seen().reading.is_some()
@@ -92,10 +102,7 @@ pub(crate) async fn in_time<T>(read: impl Future<Output = Result<T, Refusal>>) -
 
 /// The refusal for a database that says nothing at all.
 pub(crate) fn silent() -> Refusal {
-    Refusal::Unavailable(format!(
-        "the database has not answered within {} s: check that it runs and can be reached",
-        READ_PATIENCE.as_secs()
-    ))
+    Refusal::Unavailable("the database does not answer: check that it runs and can be reached".to_owned())
 }
 
 /// Asks the database from time to time whether it is there.

@@ -30,6 +30,8 @@ pub(crate) struct Commitment {
     decided_at: Timestamp,
     gateways_concerned: bool,
     committed: Instant,
+    /// When the journal had it, where gateways were told ahead.
+    journalled: Option<Instant>,
     concerned: Concerned,
     connected: Vec<GatewayName>,
 }
@@ -52,6 +54,7 @@ impl Commitment {
             decided_at: committed.at,
             gateways_concerned: committed.gateways_concerned,
             committed: Instant::now(),
+            journalled: None,
             concerned,
             connected: app.hub.connected(),
         }
@@ -65,6 +68,7 @@ impl Commitment {
             decided_at: waiting.decision.at,
             gateways_concerned: true,
             committed: waiting.accepted,
+            journalled: Some(waiting.accepted),
             concerned,
             connected: app.hub.connected(),
         }
@@ -72,7 +76,7 @@ impl Commitment {
 
     /// Says that gateways may have confirmed it before it was committed.
     pub(crate) fn told_ahead(self, waiting: &Waiting) -> Self {
-        Self { ahead: Some(waiting.decision.id), committed: waiting.accepted, ..self }
+        Self { ahead: Some(waiting.decision.id), journalled: Some(waiting.accepted), ..self }
     }
 
     /// What a gateway confirmed of it: under its name, or with a revision that has it.
@@ -95,7 +99,9 @@ impl Commitment {
     }
 
     fn after_ms(&self, confirmation: &Confirmation) -> u64 {
-        let micros = confirmation.heard.saturating_duration_since(self.committed).as_micros();
+        let is_of_journal = confirmation.ahead.is_some() && confirmation.ahead == self.ahead;
+        let since = self.journalled.filter(|_| is_of_journal).unwrap_or(self.committed);
+        let micros = confirmation.heard.saturating_duration_since(since).as_micros();
         u64::try_from(micros.div_ceil(1_000)).unwrap_or(u64::MAX)
     }
 }

@@ -26,7 +26,7 @@ pub(crate) struct Confirmation {
     /// Everything up to this revision is enforced.
     pub(crate) revision: u64,
     /// And this decision ahead of the database.
-    ahead: Option<DecisionId>,
+    pub(crate) ahead: Option<DecisionId>,
     /// When it was heard, for spans.
     pub(crate) heard: Instant,
     /// When it was heard, for the record.

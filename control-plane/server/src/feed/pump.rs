@@ -91,9 +91,10 @@ async fn feed(app: &App, session: &Session, queue: &mpsc::Sender<FeedMessage>) -
         return end;
     }
     let mut silent_at = Instant::now() + app.authority_ttl;
+    // A ping that was not answered yet: whatever is read from here on is read after it came.
+    let mut echo = None;
     let mut missed = false;
     loop {
-        let mut pinged = false;
         tokio::select! {
             () = session.ended.cancelled() => return End::Over,
             () = queue.closed() => return End::Closed,
@@ -108,21 +109,26 @@ async fn feed(app: &App, session: &Session, queue: &mpsc::Sender<FeedMessage>) -
             () = tokio::time::sleep(AGAIN_AFTER), if missed => {}
             changed = revisions.changed() => if changed.is_err() { return End::Over },
             changed = pings.changed() => match changed {
-                Ok(()) => pinged = true,
+                Ok(()) => {
+                    // Taken before the read: a ping that comes later asks for a later look at the database.
+                    echo = *pings.borrow_and_update();
+                    silent_at = Instant::now() + app.authority_ttl;
+                }
                 Err(_) => return End::Over,
             },
-        }
-        // Taken before the read: a ping that comes later asks for a later look at the database.
-        let echo = if pinged { *pings.borrow_and_update() } else { None };
-        if pinged {
-            silent_at = Instant::now() + app.authority_ttl;
         }
         let caught_up = match stream.catch_up(&mut decisions).await {
             Ok(caught_up) => caught_up,
             Err(end) => return end,
         };
-        missed = caught_up != CaughtUp::Read;
-        if let Some(echo_boot_micros) = echo.filter(|_| caught_up != CaughtUp::No) {
+        let may_beat = match caught_up {
+            // What another replica journalled may not be written yet.
+            CaughtUp::Read => stream.settles_in().is_zero(),
+            CaughtUp::Known => true,
+            CaughtUp::No => false,
+        };
+        missed = caught_up != CaughtUp::Read || !may_beat;
+        if let Some(echo_boot_micros) = echo.take_if(|_| may_beat) {
             let heartbeat = Heartbeat {
                 revision: stream.held.unwrap_or_default(),
                 sent_at: app.clock.now(),
@@ -196,6 +202,11 @@ impl Stream<'_> {
         }
     }
 
+    /// How long other replicas still have to write what they journalled.
+    fn settles_in(&self) -> Duration {
+        if self.app.store.is_sole_writer() { Duration::ZERO } else { self.app.health.settles_in() }
+    }
+
     /// Reads something; decisions that come meanwhile are told without waiting for it.
     async fn read<T>(
         &mut self,
@@ -224,6 +235,7 @@ impl Stream<'_> {
     /// Sends everything.
     async fn snapshot(&mut self, decisions: &mut Decisions) -> Result<(), End> {
         let app = self.app;
+        tokio::time::sleep(self.settles_in()).await;
         let (overlay, state) = loop {
             let overlay = app.journal.overlay();
             let state = self.read(read_state(app, &overlay), decisions).await?.map_err(End::Database)?;

@@ -179,6 +179,12 @@ pub(super) mod tests {
         }
     }
 
+    /// Leaves what a server leaves that is killed while it appends.
+    pub(in super::super) fn torn_line(journal: &JournalFile, bytes: usize) {
+        let line = line(&decision(u128::MAX)).unwrap();
+        journal.file.write_all_at(&line.as_bytes()[..bytes.min(line.len() - 1)], journal.end).unwrap();
+    }
+
     fn ids(found: &Found) -> Vec<u128> {
         found.decisions.iter().map(|decision| decision.id.uuid().as_u128()).collect()
     }
@@ -231,9 +237,7 @@ pub(super) mod tests {
                 journal.append(&decision(number)).unwrap();
             }
             // The crash comes while the next line is being written.
-            let next = line(&decision(99)).unwrap();
-            let cut = torn.min(next.len() - 1);
-            journal.file.write_all_at(&next.as_bytes()[..cut], journal.end).unwrap();
+            torn_line(&journal, torn);
             let (mut journal, found) = JournalFile::open(&path).unwrap();
             prop_assert_eq!((ids(&found), found.damaged), ((1..=whole).collect(), 0));
             journal.append(&decision(100)).unwrap();

@@ -29,8 +29,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use doorward_domain::Alert;
-use doorward_model::{DeviceId, Email, PrincipalId};
+use doorward_domain::{Alert, Principal};
+use doorward_model::DeviceId;
 use doorward_store::Store;
 use tokio::sync::watch;
 
@@ -111,36 +111,36 @@ impl Journal {
     }
 
     /// Says whether somebody was put out.
-    pub(crate) fn ends(&self, person: PrincipalId, email: &Email) -> bool {
-        self.overlay.borrow().ends(person, email)
+    pub(crate) fn ends(&self, person: &Principal) -> bool {
+        self.overlay.borrow().ends(person)
     }
 
     /// Takes a decision: on the disk first, then for everybody to see.
     ///
     /// # Errors
     /// Where the disk does not take it either; it is not taken then.
-    pub(crate) async fn take(app: &App, mut decision: Decision) -> Result<Arc<Waiting>, Refusal> {
+    pub(crate) async fn take(app: &App, decision: Decision) -> Result<Arc<Waiting>, Refusal> {
         let app = app.clone();
         // On a thread of its own, and to its end even where the caller goes.
-        let taken = tokio::task::spawn_blocking(move || {
-            let journal = &app.journal;
-            // Held all along, so that the file and the overlay have one order.
-            let mut file = lock(&journal.file);
-            app.store.hold_back(true);
-            let concerned = journal.concerned(&mut decision);
-            let appended = journal.append(&mut file, &decision);
-            if let Err(error) = appended {
-                app.store.hold_back(!journal.overlay.borrow().is_empty());
-                return Err(journal.refusal(&error));
-            }
-            let before = journal.overlay();
-            let number = before.grown.saturating_add(1);
-            let waiting = Arc::new(Waiting { decision, number, accepted: Instant::now(), concerned });
-            let all = before.waiting().iter().cloned().chain([Arc::clone(&waiting)]).collect();
-            journal.overlay.send_replace(Arc::new(Overlay::new(all, number)));
-            Ok(waiting)
-        });
+        let taken = tokio::task::spawn_blocking(move || app.journal.take_now(&app.store, decision));
         taken.await.unwrap_or_else(|_| Err(Refusal::Internal("the journal ended in a panic".to_owned())))
+    }
+
+    fn take_now(&self, store: &Store, mut decision: Decision) -> Result<Arc<Waiting>, Refusal> {
+        // Held all along, so that the file and the overlay have one order.
+        let mut file = lock(&self.file);
+        store.hold_back(true);
+        let concerned = self.concerned(&mut decision);
+        if let Err(error) = self.append(&mut file, &decision) {
+            store.hold_back(!self.overlay.borrow().is_empty());
+            return Err(self.refusal(&error));
+        }
+        let before = self.overlay();
+        let number = before.grown.saturating_add(1);
+        let waiting = Arc::new(Waiting { decision, number, accepted: Instant::now(), concerned });
+        let all = before.waiting().iter().cloned().chain([Arc::clone(&waiting)]).collect();
+        self.overlay.send_replace(Arc::new(Overlay::new(all, number)));
+        Ok(waiting)
     }
 
     fn append(&self, file: &mut Option<JournalFile>, decision: &Decision) -> std::io::Result<()> {
@@ -225,4 +225,102 @@ async fn is_written(store: &Store, decision: &Decision) -> bool {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Each change leaves what it guards whole.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use doorward_domain::AuditEntry;
+    use doorward_store::Outbox;
+    use proptest::prelude::*;
+
+    use super::file::tests::{decision, torn_line};
+    use super::*;
+
+    /// What happens to a server.
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// It takes a decision.
+        Take,
+        /// It writes the first that waits, and clears it away.
+        Write,
+        /// It writes the first that waits, and is killed before it clears it away.
+        WriteAndDie,
+        /// It is killed while it appends so many bytes of a decision.
+        Die(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => Just(Step::Take),
+            3 => Just(Step::Write),
+            1 => Just(Step::WriteAndDie),
+            1 => (0_usize..300).prop_map(Step::Die),
+        ]
+    }
+
+    /// Writes a decision as the server does: its name, and its row in the audit.
+    async fn write(store: &Store, waiting: &Waiting) {
+        let Decision { id, at, actor, order, .. } = waiting.decision.clone();
+        let mut tx = store.write_held_back().await.unwrap();
+        if tx.decision_add(id, at, at).await.unwrap() {
+            let detail = serde_json::json!({ "number": id.uuid().as_u128().to_string() });
+            let entry = AuditEntry { at, actor, action: order.action(), subject: order.subject(), detail };
+            tx.commit(entry, Outbox::None).await.unwrap();
+        }
+    }
+
+    async fn run(steps: Vec<Step>) -> (Vec<String>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open("sqlite:doorward.db", folder.path()).await.unwrap();
+        let mut journal = Journal::open(folder.path(), &store).await.unwrap();
+        let mut taken = Vec::new();
+        for step in steps {
+            let first = journal.overlay().waiting().first().cloned();
+            match (step, first) {
+                (Step::Take, _) => {
+                    let number = u128::try_from(taken.len()).unwrap() + 1;
+                    journal.take_now(&store, decision(number)).unwrap();
+                    assert!(matches!(store.write().await, Err(doorward_store::StoreError::HeldBack)));
+                    taken.push(number.to_string());
+                }
+                (Step::Write, Some(first)) => {
+                    write(&store, &first).await;
+                    journal.written(&store, &first);
+                }
+                (Step::WriteAndDie, Some(first)) => {
+                    write(&store, &first).await;
+                    journal = Journal::open(folder.path(), &store).await.unwrap();
+                }
+                (Step::Die(bytes), _) => {
+                    torn_line(lock(&journal.file).as_ref().unwrap(), bytes);
+                    journal = Journal::open(folder.path(), &store).await.unwrap();
+                }
+                (Step::Write | Step::WriteAndDie, None) => {}
+            }
+        }
+        let journal = Journal::open(folder.path(), &store).await.unwrap();
+        for waiting in journal.overlay().waiting() {
+            write(&store, waiting).await;
+            journal.written(&store, waiting);
+        }
+        assert!(store.write().await.is_ok(), "nothing waits, so that others may write");
+        let rows = store.read().await.unwrap().audit_tail(1_000).await.unwrap();
+        let number = |row: doorward_domain::AuditRow| {
+            let detail: serde_json::Value = serde_json::from_str(&row.detail).unwrap();
+            detail["number"].as_str().unwrap().to_owned()
+        };
+        (taken, rows.into_iter().map(number).collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+        #[test]
+        fn whatever_order_they_come_in_each_decision_is_written_once_and_in_order(
+            steps in prop::collection::vec(step(), 0..24),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let (taken, written) = runtime.block_on(run(steps));
+            prop_assert_eq!(taken, written);
+        }
+    }
 }

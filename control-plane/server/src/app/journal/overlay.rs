@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use doorward_domain::{Derived, LeaseSubject, LeaseTerms, LockdownState, derive_lease};
+use doorward_domain::{Derived, LeaseSubject, LeaseTerms, LockdownState, Principal, derive_lease};
 use doorward_model::{Change, DeviceId, Email, EndReason, GrantId, GroupName, Lockdown, PrincipalId, Timestamp};
 
 use super::roster::Known;
@@ -122,13 +122,15 @@ impl Overlay {
         self.waiting.is_empty()
     }
 
-    /// Says whether somebody was put out.
-    pub(crate) fn ends(&self, person: PrincipalId, email: &Email) -> bool {
-        self.end_of(person, email).is_some()
+    /// Says whether somebody was put out, or whoever answers for them.
+    pub(crate) fn ends(&self, person: &Principal) -> bool {
+        self.end_of(person).is_some()
     }
 
-    fn end_of(&self, person: PrincipalId, email: &Email) -> Option<EndReason> {
-        self.people.get(&person).or_else(|| self.emails.get(email)).copied()
+    fn end_of(&self, person: &Principal) -> Option<EndReason> {
+        let own = self.people.get(&person.id).or_else(|| self.emails.get(&person.email));
+        let unanswered = person.sponsor.is_some_and(|sponsor| self.sponsors.contains(&sponsor));
+        own.copied().or_else(|| unanswered.then_some(EndReason::Suspended))
     }
 
     /// Derives a lease as if all of it were written.
@@ -142,11 +144,8 @@ impl Overlay {
             let derived = derive_lease(&subject, terms, now);
             return (subject, derived);
         }
-        let person = &subject.principal;
-        let ended = self.end_of(person.id, &person.email);
+        let ended = self.end_of(&subject.principal);
         let ended = ended.or_else(|| self.devices.contains(&subject.device.id).then_some(EndReason::DeviceRevoked));
-        let unanswered = person.sponsor.is_some_and(|sponsor| self.sponsors.contains(&sponsor));
-        let ended = ended.or_else(|| unanswered.then_some(EndReason::Suspended));
         subject.grants.retain(|granted| !self.grants.contains(&granted.grant.id));
         let derived = match (derive_lease(&subject, terms, now), ended) {
             // What the database has ended already keeps its own reason.
@@ -184,15 +183,32 @@ mod tests {
         Arc::new(Waiting { decision, number, accepted: Instant::now(), concerned: Vec::new() })
     }
 
-    #[test]
-    fn whoever_was_put_out_is_known_by_address_and_by_id() {
-        let one = decision(1);
-        let two = Decision { person: Some(PrincipalId::new(uuid::Uuid::from_u128(7))), ..decision(2) };
-        let overlay = Overlay::new(vec![waiting(one, 1), waiting(two, 2)], 2);
+    fn person(number: u128, email: &str, sponsor: Option<u128>) -> Principal {
         let id = |number| PrincipalId::new(uuid::Uuid::from_u128(number));
-        assert!(overlay.ends(id(1), &"p1@shop.example".parse().unwrap()));
-        assert!(overlay.ends(id(7), &"renamed@shop.example".parse().unwrap()));
-        assert!(!overlay.ends(id(8), &"p3@shop.example".parse().unwrap()));
+        Principal {
+            id: id(number),
+            email: email.parse().unwrap(),
+            name: "Some Body".parse().unwrap(),
+            kind: doorward_domain::PrincipalKind::Staff,
+            sponsor: sponsor.map(id),
+            role: doorward_domain::Role::Member,
+            state: doorward_domain::PrincipalState::Active,
+            not_after: None,
+            created_at: Timestamp::UNIX_EPOCH,
+            changed_at: Timestamp::UNIX_EPOCH,
+            signed_in_until: None,
+            signed_in_at: None,
+        }
+    }
+
+    #[test]
+    fn whoever_was_put_out_is_known_by_address_and_by_id_and_so_are_those_they_answered_for() {
+        let two = Decision { person: Some(PrincipalId::new(uuid::Uuid::from_u128(7))), ..decision(2) };
+        let overlay = Overlay::new(vec![waiting(decision(1), 1), waiting(two, 2)], 2);
+        assert!(overlay.ends(&person(1, "p1@shop.example", None)));
+        assert!(overlay.ends(&person(7, "renamed@shop.example", None)));
+        assert!(overlay.ends(&person(8, "dba@agency.example", Some(7))));
+        assert!(!overlay.ends(&person(9, "p3@shop.example", Some(8))));
         assert!(!overlay.is_empty() && Overlay::default().is_empty());
     }
 }

@@ -74,7 +74,7 @@ async fn tell(app: &App, count: u64, first: &Waiting) {
         alerts::keep(app, alert).await;
     }
     let message = format!(
-        "{count} revocations that the database did not take are written to it; the first was decided at {}",
+        "what was revoked while the database took nothing is written to it: {count}, the first decided at {}",
         first.decision.at
     );
     alerts::raise(app, alert(app, AlertKind::JournalWritten, message)).await;

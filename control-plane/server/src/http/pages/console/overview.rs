@@ -28,7 +28,7 @@ fn trouble(database: &DatabaseStatus) -> Option<Notice> {
     let since = database.trouble_since?;
     let waiting = match database.journalled {
         0 => String::new(),
-        count => format!(" {count} revocations are journalled: they are enforced, and written once it takes them."),
+        count => format!(" Revocations in the journal: {count}; they are enforced, and written once it takes them."),
     };
     Some(Notice { tone: "bad", text: format!("The database takes no changes since {since}.{waiting}") })
 }
