@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorward_domain::{Action, Actor, AlertKind, Reason, Subject};
-use doorward_model::{DecisionId, DeviceId, Timestamp};
+use doorward_model::{DecisionId, DeviceId, PrincipalId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::journal::{self, Decision, Journal, Order, Waiting};
+use super::journal::{Decision, Journal, Order, Waiting};
 use super::revocation::{Commitment, Concerned, follow_up_of, outcome};
 use super::{App, Record, Refusal, Was, alerts, allow, devices, grants, health, lockdown, people};
 use crate::api::{EndOutcome, Ended};
@@ -60,31 +60,31 @@ pub(super) async fn decide_seen(
 ) -> Result<EndOutcome, Refusal> {
     let (id, at) = (DecisionId::new(Uuid::now_v7()), app.clock.now());
     let decision = Decision { id, at, actor: actor.clone(), reason, order, person: None };
-    match attempt(app, &decision, seen).await {
+    match while_it_commits(app, write(app, &decision, seen)).await {
         Ok((commitment, effects)) => {
             let mut outcome = outcome(app, commitment, effects.ended).await;
             outcome.warnings.extend(effects.warnings);
             Ok(outcome)
         }
-        Err(refusal @ (Refusal::Unavailable(_) | Refusal::Internal(_))) => {
-            app.health.not_committed(&refusal, at);
-            journalled(app, decision, &refusal).await
-        }
+        Err(refusal) if is_outage(&refusal) => journalled(app, decision, &refusal).await,
         Err(refusal) => Err(refusal),
     }
 }
 
+/// Says whether a refusal is the database's, and not an answer to what was asked.
+pub(super) fn is_outage(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Unavailable(_) | Refusal::Internal(_))
+}
+
 /// Tries the database, for as long as it commits anything at all: others who are served before are no reason to give up.
-async fn attempt(
+pub(super) async fn while_it_commits<T>(
     app: &App,
-    decision: &Decision,
-    seen: &Was<Option<Timestamp>>,
-) -> Result<(Commitment, Effects), Refusal> {
+    writing: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
     if app.health.is_down() {
         return Err(health::silent());
     }
     let begun = Instant::now();
-    let writing = write(app, decision, seen);
     tokio::pin!(writing);
     loop {
         match tokio::time::timeout(LOOK_EVERY, &mut writing).await {
@@ -128,9 +128,22 @@ fn record(decision: &Decision, detail: Value) -> Record<'_> {
     Record { at: *at, actor, action: order.action(), subject: order.subject(), detail }
 }
 
+/// Takes something away that the database just refused to take, from whoever is behind an address.
+pub(super) async fn journal(
+    app: &App,
+    actor: &Actor,
+    order: Order,
+    person: Option<PrincipalId>,
+    refusal: &Refusal,
+) -> Result<EndOutcome, Refusal> {
+    let (id, at) = (DecisionId::new(Uuid::now_v7()), app.clock.now());
+    journalled(app, Decision { id, at, actor: actor.clone(), reason: None, order, person }, refusal).await
+}
+
 /// Puts a decision into the journal, and waits for the gateways.
 async fn journalled(app: &App, decision: Decision, refusal: &Refusal) -> Result<EndOutcome, Refusal> {
     may(app, &decision)?;
+    app.health.not_committed(refusal, decision.at);
     let is_first = app.journal.overlay().is_empty();
     let waiting = Journal::take(app, decision).await?;
     let Waiting { decision, concerned, .. } = &*waiting;
@@ -139,7 +152,7 @@ async fn journalled(app: &App, decision: Decision, refusal: &Refusal) -> Result<
         let why = refusal.clone().into_parts().1;
         let message = format!("revocations are kept on this machine's disk until the database takes them: {why}");
         // Told beside: where the database hangs, so would this.
-        let (app, alert) = (app.clone(), journal::alert(app, AlertKind::RevocationJournalled, message));
+        let (app, alert) = (app.clone(), super::journal::alert(app, AlertKind::RevocationJournalled, message));
         app.workers.clone().spawn(async move { alerts::raise(&app, alert).await });
     }
     let devices = concerned.iter().map(|(device, _)| *device).collect();
@@ -217,7 +230,7 @@ pub(super) async fn write_waiting(app: &App, waiting: &Arc<Waiting>) -> Result<(
     let Some(mut tx) = begin(app, decision).await? else { return Ok(()) };
     let (detail, outbox, concerned) = match effects_of(app, &mut tx, decision, Origin::Journal).await {
         Ok(effects) => (effects.detail, effects.outbox, effects.concerned),
-        Err(refusal @ (Refusal::Unavailable(_) | Refusal::Internal(_))) => return Err(refusal),
+        Err(refusal) if is_outage(&refusal) => return Err(refusal),
         Err(refusal) => {
             // What was begun is taken back, and the record says why.
             drop(tx);

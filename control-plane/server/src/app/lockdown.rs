@@ -6,6 +6,7 @@ use doorward_store::{Outbox, ReadTx, WriteTx};
 use serde_json::json;
 
 use super::decide::{Effects, Origin, decide_seen};
+use super::health::in_time;
 use super::journal::{Decision, Order, Overlay};
 use super::revocation::{Commitment, Concerned, outcome};
 use super::{App, Record, Refusal, Was, allow, allow_read, find, reason};
@@ -15,7 +16,9 @@ use crate::api::{Ended, LockdownOutcome, LockdownSet, LockdownStatus};
 pub(crate) async fn status(app: &App, actor: &Actor) -> Result<LockdownStatus, Refusal> {
     allow_read(actor)?;
     let overlay = app.journal.overlay();
-    read_over(&mut app.store.read().await?, &overlay).await
+    let read = in_time(async { read_over(&mut app.store.read().await?, &overlay).await }).await;
+    // What waits is known without the database.
+    read.or_else(|refusal| overlay.locked().map(|_| known(&overlay)).ok_or(refusal))
 }
 
 /// Turns a lockdown on or off.

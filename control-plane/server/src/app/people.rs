@@ -207,7 +207,10 @@ async fn write_change(
     now: Timestamp,
 ) -> Result<Effects, Refusal> {
     let Asked { actor, action, why, successor } = asked;
-    directory::note_by_hand(tx, person, action, now).await?;
+    match actor {
+        Actor::Source { .. } => directory::note_by_source(tx, person, now).await?,
+        _ => directory::note_by_hand(tx, person, action, now).await?,
+    }
     let Applied { devices, lost } = apply(tx, actor, &effect, successor, now).await?;
     let mut ended = ended(app, tx, &effect, now).await?;
     let warnings = sponsors::warnings(&effect.principal, &lost, successor.is_some());

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures::OpenAt as _;
 use crate::gateway::{Gateway, Way, eventually, hello};
+use crate::scim_client::Scim;
 use crate::world::{World, on_both};
 
 const EMAIL: &str = "support@shop.example";
@@ -191,6 +192,26 @@ on_both!(a_lockdown_is_journalled_and_holds_for_whoever_comes, |world: World| as
         (&json!(true), &json!("incident"), &json!("stolen"))
     );
     assert_eq!(rows(&world, "lockdown.on").await.len(), 1);
+});
+
+on_both!(what_a_directory_takes_away_is_journalled_and_still_the_directorys_to_take_back, |world: World| async move {
+    let scim = Scim::new(&world, "okta").await;
+    let id = scim.user("anna@shop.example").await;
+    world.device("anna@shop.example", "laptop", 1).await;
+    let obedient = Gateway::local(&world, "main").await.obedient();
+    let holding = held(&world).await;
+    assert_eq!(scim.set_active(&id, false).await.expect(200)["active"], false);
+    assert_eq!(journalled(&world).await, 1);
+    assert_eq!(scim.set_active(&id, true).await.status, StatusCode::SERVICE_UNAVAILABLE, "nothing is given back");
+    drop(holding);
+    written(&world).await;
+    assert_eq!(world.get("/api/v1/people/anna@shop.example").await["state"], "suspended");
+    let rows = rows(&world, "person.suspend").await;
+    assert_eq!((rows.len(), &rows[0]["actor"]), (1, &json!("source:okta")));
+    assert_eq!(scim.set_active(&id, true).await.expect(200)["active"], true);
+    assert_eq!(world.get("/api/v1/people/anna@shop.example").await["state"], "active");
+    drop(Gateway::local(&world, "main").await);
+    obedient.await.unwrap();
 });
 
 /// Lets nobody into a database, or everybody again.
