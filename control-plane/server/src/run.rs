@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::LeaseTerms;
-use doorward_store::Store;
+use doorward_store::{Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::app::accounts::{Accounts, Site};
+use crate::app::health::{self, Health};
+use crate::app::journal::{Journal, keep_written, settle};
 use crate::app::{App, Server};
 use crate::clock::Clock;
 use crate::feed::Hub;
@@ -91,6 +93,7 @@ pub(crate) async fn run(
     }
     let files = config.server.tls_certificate.zip(config.server.tls_key);
     servers.spawn(jobs::run(app.clone(), files, shutdown.clone()));
+    servers.spawn(until(shutdown.clone(), app.clone()));
     // Nobody has to listen for this.
     let _ = ready.send(answers);
     shutdown.cancelled().await;
@@ -102,6 +105,14 @@ pub(crate) async fn run(
     }
     app.store.close().await;
     Ok(())
+}
+
+/// Looks after the database, and writes what it did not take.
+async fn until(shutdown: Shutdown, app: App) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ((), ()) = async { tokio::join!(health::watch(&app), keep_written(&app)) } => {}
+    }
 }
 
 fn check(config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
@@ -191,9 +202,21 @@ async fn open(
     let revision = read.revision().await?;
     drop(read);
     let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
-    store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await?;
-    Ok(Arc::new(Server {
+    // What the last run left comes before anything else is written.
+    let journal = Journal::open(&config.data_dir, &store).await?;
+    let kept = store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await;
+    match kept {
+        Ok(()) => {}
+        // Nobody joins without the database either; the next start keeps it.
+        Err(error @ (StoreError::HeldBack | StoreError::ReadOnly(_) | StoreError::Full(_))) => {
+            tracing::warn!(%error, "the access policy could not be kept yet");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let app = Arc::new(Server {
         clock,
+        health: Health::default(),
+        journal,
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
@@ -212,5 +235,7 @@ async fn open(
         visits: Visits::default(),
         workers: TaskTracker::new(),
         store,
-    }))
+    });
+    settle(&app).await;
+    Ok(app)
 }

@@ -17,6 +17,7 @@ mod audit;
 mod browse;
 mod credentials;
 mod db;
+mod decisions;
 mod devices;
 mod disuse;
 mod error;

@@ -42,5 +42,5 @@ pub use person::{
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
-pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
+pub use status::{Alert, Certificate, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

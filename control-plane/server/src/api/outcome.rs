@@ -30,6 +30,9 @@ pub struct EndOutcome {
     /// What did not go as it should: a gateway that did not confirm in time.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Whether the database did not take it: it is on the control plane's disk, and is written later.
+    #[serde(default)]
+    pub journalled: bool,
 }
 
 /// What ended.

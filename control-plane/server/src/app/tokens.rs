@@ -6,6 +6,7 @@ use doorward_store::Outbox;
 use jiff::SignedDuration;
 use serde_json::json;
 
+use super::health::in_time;
 use super::secret::fresh_secret;
 use super::{App, Record, Refusal, allow, allow_read};
 use crate::api::{ApiToken, ApiTokenMade, ApiTokenNew};
@@ -55,6 +56,7 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &str) -> Result<(), R
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     tx.api_token_revoke(name, now).await?;
+    app.journal.remembered.forget();
     app.commit(tx, Record { at: now, actor, action: Action::TokenRevoke, subject, detail: json!({}) }, Outbox::None)
         .await?;
     Ok(())
@@ -68,12 +70,21 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<Actor>, Refu
         return Ok(None);
     }
     let hash = TokenHash::of(token.as_bytes());
-    let Some(found) = app.store.read().await?.api_token(&hash).await? else { return Ok(None) };
+    let found = match in_time(async { Ok(app.store.read().await?.api_token(&hash).await?) }).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            app.journal.remembered.learn(&hash, None);
+            return Ok(None);
+        }
+        Err(refusal) => return app.journal.remembered.holder(&hash).map(Some).ok_or(refusal),
+    };
     let now = app.clock.now();
     if found.last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {
         app.workers.spawn(used(app.clone(), hash, now));
     }
-    Ok(Some(Actor::ApiToken { name: found.name }))
+    let actor = Actor::ApiToken { name: found.name };
+    app.journal.remembered.learn(&hash, Some(&actor));
+    Ok(Some(actor))
 }
 
 async fn used(app: App, hash: TokenHash, at: Timestamp) {

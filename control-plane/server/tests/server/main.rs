@@ -41,6 +41,8 @@ mod hostile;
 #[cfg(test)]
 mod idp;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod matrix;
