@@ -48,7 +48,7 @@ pub(crate) use self::refusal::Refusal;
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
-use crate::feed::Hub;
+use crate::feed::{Hub, Replicas};
 use crate::http::Visits;
 use crate::net::{Acme, Certificates, FeedAuthority};
 
@@ -80,6 +80,8 @@ pub(crate) struct Server {
     pub(crate) clock: Clock,
     /// Gateway sessions.
     pub(crate) hub: Hub,
+    /// Other control planes on the same database.
+    pub(crate) replicas: Replicas,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
     /// The zone in which each resource has its name.

@@ -6,5 +6,6 @@ mod access;
 mod accounts;
 mod common;
 mod people;
+mod replicas;
 mod service_addresses;
 mod state;
