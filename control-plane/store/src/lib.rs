@@ -14,6 +14,7 @@ mod alerts;
 mod attempts;
 mod audit;
 mod browse;
+mod copy;
 mod credentials;
 mod db;
 mod devices;
@@ -44,6 +45,7 @@ mod tx;
 
 pub use attempts::{Ceremony, NewCeremony};
 pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
+pub use copy::{Copied, CopyError, Progress, copy};
 pub use error::StoreError;
 pub use groups::GroupRemoved;
 pub use mails::{MailCounts, NoticeMail};

@@ -30,7 +30,7 @@ const POSTGRES_READERS_MAX: u32 = 8;
 /// PostgreSQL connections at most for common work, of which each kind holds one while it goes on, and for word between replicas.
 const POSTGRES_ASIDE_MAX: u32 = 10;
 /// The key of the advisory lock under which PostgreSQL writers take turns: "doorward" in ASCII.
-const POSTGRES_WRITER_LOCK: i64 = 0x646f_6f72_7761_7264;
+pub(crate) const WRITER_LOCK: i64 = 0x646f_6f72_7761_7264;
 
 /// A database. Cloning it is cheap and shares the connections.
 #[derive(Clone, Debug)]
@@ -160,7 +160,7 @@ impl Store {
                     // A replica that hangs inside a transaction must not keep every other one from revoking.
                     tx.execute("SET LOCAL lock_timeout = '10s'", args![]).await?;
                     tx.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'", args![]).await?;
-                    tx.execute("SELECT pg_advisory_xact_lock($1)", args![POSTGRES_WRITER_LOCK]).await?;
+                    tx.execute("SELECT pg_advisory_xact_lock($1)", args![WRITER_LOCK]).await?;
                     tx
                 }
             })
@@ -222,7 +222,7 @@ fn migrate_error(error: MigrateError) -> StoreError {
     }
 }
 
-fn sqlite_file(url: &str, data_dir: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(crate) fn sqlite_file(url: &str, data_dir: &Path) -> Result<Option<PathBuf>, StoreError> {
     let Some(rest) = url.strip_prefix("sqlite:") else { return Ok(None) };
     let file = rest.strip_prefix("//").unwrap_or(rest);
     // A database in memory would forget who was put out, and parameters are ours to choose.
@@ -301,7 +301,7 @@ fn opened(source: sqlx::Error, failed: impl Fn(Box<dyn std::error::Error + Send 
 }
 
 /// Leaves the password out of a URL, for messages.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.chars().take(80).collect() };
     let Some((credentials, place)) = rest.rsplit_once('@') else { return url.to_owned() };
     let user = credentials.split_once(':').map_or(credentials, |(user, _)| user);

@@ -60,6 +60,7 @@ mod provider_groups;
 mod proxies;
 #[cfg(test)]
 mod reinvited;
+mod replicas;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod access;
 mod accounts;
 mod common;
+mod copy;
 mod people;
 mod replicas;
 mod service_addresses;
