@@ -10,6 +10,7 @@
 //! Architecture invariant: no rules (they are in `doorward-domain`), no HTTP, no clock. What must be unique is unique in
 //! the schema; the checks before it exist for their sentences.
 
+mod accounts;
 mod alerts;
 mod attempts;
 mod audit;
@@ -37,12 +38,14 @@ mod requests;
 mod resources;
 mod sessions;
 mod site_keys;
+mod sources;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 mod tokens;
 mod turns;
 mod tx;
 
+pub use accounts::Held;
 pub use attempts::{Ceremony, NewCeremony};
 pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use copy::{Copied, CopyError, Progress, copy};
@@ -58,4 +61,5 @@ pub use replicas::{Confirmed, ConfirmedElsewhere, GatewaySession, Replica, Sessi
 pub use resources::Removed;
 pub use site_keys::SiteKey;
 pub use turns::{Turn, Work};
+pub use sources::SourceMember;
 pub use tx::{Committed, Outbox, ReadTx, WriteTx};

@@ -19,6 +19,8 @@ mod authenticator;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod burst;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod copied_key;
@@ -65,6 +67,12 @@ mod replicas;
 mod requests;
 #[cfg(test)]
 mod scale;
+#[cfg(test)]
+mod scim;
+#[cfg(test)]
+mod scim_client;
+#[cfg(test)]
+mod scim_providers;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -35,8 +35,11 @@ async fn a_receipt_that_another_replica_heard_is_awaited_and_written_down_once()
     first.furnish().await;
     let here = Gateway::local(&first, "berlin").await.obedient();
     let there = Gateway::local(&second, "paris").await.obedient();
-    let paris = connected(&first, "paris").await;
-    assert!(paris["replica"].is_string() && paris["revisions_behind"].is_u64(), "{paris}");
+    eventually(|| async {
+        let paris = connected(&first, "paris").await;
+        (paris["replica"].is_string() && paris["revisions_behind"] == 0).then_some(())
+    })
+    .await;
     connected(&second, "berlin").await;
     let outcome = first.post("/api/v1/people/support@shop.example/offboard", json!({ "reason": "left" })).await;
     let outcome: EndOutcome = serde_json::from_value(outcome).unwrap();

@@ -41,3 +41,9 @@ INSERT INTO site_keys (name, fingerprint, kept_at) VALUES ('seal key', x'00', 1)
 -- Somebody who is answered for by a row that comes after their own.
 INSERT INTO principals (id, email, name, kind, sponsor_id, state, created_at, changed_at)
     SELECT x'00000000000000000000000000000001', 'first@agency.example', 'First', 'contractor', id, 'active', 1, 1 FROM principals WHERE kind = 'staff';
+INSERT INTO sources (id, name, created_at) VALUES (x'0000000000000000000000000000aa0b', 'okta', 1);
+INSERT INTO source_tokens (hash, source_id, created_at, created_by) VALUES (x'09', x'0000000000000000000000000000aa0b', 1, 'local:0');
+INSERT INTO accounts (id, source_id, principal_id, user_name, user_name_key, profile, created_at, changed_at)
+    SELECT x'0000000000000000000000000000aa0c', x'0000000000000000000000000000aa0b', id, 'Zoë', 'zoë', '{}', 1, 1 FROM principals WHERE kind = 'staff';
+INSERT INTO source_groups (group_id, source_id, display_name, created_at, changed_at)
+    VALUES (x'0000000000000000000000000000aa05', x'0000000000000000000000000000aa0b', 'Support', 1, 1);

@@ -9,4 +9,5 @@ mod copy;
 mod people;
 mod replicas;
 mod service_addresses;
+mod sources;
 mod state;
