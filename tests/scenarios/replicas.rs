@@ -129,7 +129,8 @@ fn control_planes_killed_at_random_lose_nothing_that_was_acknowledged_and_gatewa
     }
     let _client = Client::start(&laptop, example.folder.path(), &config);
     let service: Value = a.json(&["resource", "list"]);
-    let service = service[0]["service_v4"].as_str().unwrap_or_else(|| panic!("a service address: {service}")).to_owned();
+    let service =
+        service[0]["service_v4"].as_str().unwrap_or_else(|| panic!("a service address: {service}")).to_owned();
     let chat = Traffic::udp_chat(&laptop, at(&service, 53));
     chat.flows(LONG);
     let witness = Witness::start(&shop, example.folder.path(), "inside", "lan");
@@ -138,7 +139,8 @@ fn control_planes_killed_at_random_lose_nothing_that_was_acknowledged_and_gatewa
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let over = Arc::new(AtomicBool::new(false));
     let offboarding = {
-        let (planes, acknowledged, over) = ([example.plane("a"), example.plane("b")], Arc::clone(&acknowledged), Arc::clone(&over));
+        let (planes, acknowledged, over) =
+            ([example.plane("a"), example.plane("b")], Arc::clone(&acknowledged), Arc::clone(&over));
         std::thread::spawn(move || {
             for (n, email) in people.iter().enumerate() {
                 // Whoever gets no answer asks the other one, as a person would.

@@ -60,6 +60,6 @@ pub use people::Counts;
 pub use replicas::{Confirmed, ConfirmedElsewhere, GatewaySession, Replica, SessionSomewhere};
 pub use resources::Removed;
 pub use site_keys::SiteKey;
-pub use turns::{Turn, Work};
 pub use sources::SourceMember;
+pub use turns::{Turn, Work};
 pub use tx::{Committed, Outbox, ReadTx, WriteTx};

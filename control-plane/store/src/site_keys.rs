@@ -34,8 +34,21 @@ impl Store {
     /// # Errors
     /// Any [`StoreError`] of writing.
     pub async fn site_keys_differing(&self, keys: &[SiteKey], now: Timestamp) -> Result<Vec<&'static str>, StoreError> {
+        // Most starts only look, which a database that cannot be written allows too.
+        let mut read = self.read().await?;
+        let (mut differing, mut missing) = (Vec::new(), false);
+        for key in keys {
+            match read.site_key(key.name).await? {
+                None => missing = true,
+                Some(kept) if kept == key.fingerprint => {}
+                Some(_) => differing.push(key.name),
+            }
+        }
+        drop(read);
+        if !missing || !differing.is_empty() {
+            return Ok(differing);
+        }
         let mut tx = self.write().await?;
-        let mut differing = Vec::new();
         for key in keys {
             match tx.site_key(key.name).await? {
                 None => tx.site_key_keep(key, now).await?,

@@ -34,12 +34,6 @@ die() {
     exit 1
 }
 
-on() {
-    local machine=$1
-    shift
-    ip netns exec "$TAG-$machine" "$@"
-}
-
 find_programs() {
     local built="$HERE/../../../target/release/doorward" program
     [ "$(id -u)" = 0 ] || die 'run this as root: it makes network namespaces'
@@ -103,10 +97,9 @@ start_database() {
     # Nobody but the two control planes is on this network with it; anywhere else, a password and TLS belong here.
     printf 'local all all trust\nhost all all 192.0.2.11/32 trust\nhost all all 192.0.2.12/32 trust\n' \
         >"$FOLDER/db/data/pg_hba.conf"
-    cd "$FOLDER/db"
-    on db "${AS[@]}" "$PG/postgres" -D "$FOLDER/db/data" -k "$FOLDER/db" -c listen_addresses=192.0.2.10 >>"$FOLDER/db.log" 2>&1 &
+    (cd "$FOLDER/db" && exec ip netns exec "$TAG-db" "${AS[@]}" "$PG/postgres" -D "$FOLDER/db/data" -k "$FOLDER/db" \
+        -c listen_addresses=192.0.2.10) >>"$FOLDER/db.log" 2>&1 &
     POSTGRES=$!
-    cd "$HERE"
     wait_for 30 "$PG/pg_isready" -q -h "$FOLDER/db" || die 'PostgreSQL did not start' "$FOLDER/db.log"
     "${AS[@]}" "$PG/createdb" -h "$FOLDER/db" -U doorward doorward
 }
@@ -141,7 +134,7 @@ keep() {
     local name=$1 part=$2 as=()
     data_folder "$name" "$part"
     if [ "$part" = control-plane ]; then
-        as=(setpriv "--reuid=$PLANE_USER" "--regid=$(id -g "$PLANE_USER")" --clear-groups)
+        as=(env "HOME=$FOLDER/$name" setpriv "--reuid=$PLANE_USER" "--regid=$(id -g "$PLANE_USER")" --clear-groups)
     fi
     (
         trap 'kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; exit 0' TERM

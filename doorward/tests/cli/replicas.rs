@@ -8,7 +8,12 @@ use doorward_store::test_support::TestDatabase;
 use crate::harness::{ControlPlane, Ran, doorward};
 
 fn postgres() -> TestDatabase {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(TestDatabase::postgres()).unwrap()
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(TestDatabase::postgres())
+        .unwrap()
 }
 
 #[test]

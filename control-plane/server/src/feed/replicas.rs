@@ -104,6 +104,12 @@ impl Replicas {
         Ok(())
     }
 
+    /// Whether a gateway whose stream here is over has one at another replica. A replica that was frozen for a while has yet to
+    /// hear of it.
+    pub(crate) async fn is_elsewhere(&self, app: &App, gateway: &GatewayName) -> bool {
+        app.store.is_shared() && self.exchange_streams(app).await.is_ok() && app.hub.state(gateway).connected
+    }
+
     /// Tells others of the streams here, and takes in theirs.
     pub(crate) async fn exchange_streams(&self, app: &App) -> Result<(), Refusal> {
         let mut said = self.said.lock().await;

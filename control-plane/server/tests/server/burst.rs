@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use doorward_domain::{
-    Action, Actor, AuditEntry, Grant, NewDevice, NewGrant, NewPrincipal, NewResource, Principal, PrincipalKind, Receiver,
-    Resource, Subject,
+    Action, Actor, AuditEntry, Grant, NewDevice, NewGrant, NewPrincipal, NewResource, Principal, PrincipalKind,
+    Receiver, Resource, Subject,
 };
 use doorward_model::{DeviceId, GrantId, Interval, PrincipalId, PublicKey, ResourceId, Timestamp, TunnelNetwork};
 use doorward_store::Outbox;

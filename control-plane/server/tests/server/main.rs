@@ -62,6 +62,7 @@ mod provider_groups;
 mod proxies;
 #[cfg(test)]
 mod reinvited;
+#[cfg(test)]
 mod replicas;
 #[cfg(test)]
 mod requests;
