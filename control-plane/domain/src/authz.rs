@@ -111,6 +111,8 @@ actions! {
     GroupJoin = "group.join",
     /// End a membership.
     GroupLeave = "group.leave",
+    /// An identity provider said that somebody is signed in there no more.
+    ProviderSignOut = "sign_out.provider",
     /// An identity provider said which groups somebody is in.
     GroupSync = "group.sync",
     /// See a request for access.
@@ -326,6 +328,7 @@ const fn need(action: Action) -> Need {
         | Action::GrantEnd
         | Action::GrantHours
         | Action::GroupSync
+        | Action::ProviderSignOut
         | Action::DeviceEnd
         | Action::DeviceWindowClose
         | Action::ReceiptRecord

@@ -63,7 +63,7 @@ pub use resource::{NewResource, Resource};
 pub use role::{Role, SignedIn};
 pub use session::{
     FACTOR_FRESH, LOGIN_TOKEN_MAX, LoginToken, SESSION_IDLE, SESSION_MAX, SESSION_SEEN_EVERY, SignInMethod, WebSession,
-    account_subject, may_sign_in, require_provider, signed_in,
+    account_subject, is_vouched_for, may_sign_in, require_provider, signed_in,
 };
 pub use token::{ApiToken, EnrolmentRefusal, EnrolmentToken, TokenHash, check_enrolment};
 

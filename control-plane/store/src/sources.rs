@@ -6,7 +6,7 @@ use doorward_model::{AccountId, GroupId, GroupName, PrincipalId, SourceId, Sourc
 use crate::db::{Row, args};
 use crate::{ReadTx, Store, StoreError, WriteTx};
 
-/// A membership in a source's group, with the names that the source knows.
+/// A membership in a source's group, with the name that the source knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceMember {
     /// The group.
@@ -15,8 +15,6 @@ pub struct SourceMember {
     pub display_name: String,
     /// The member's account.
     pub account: AccountId,
-    /// What the source calls the member.
-    pub user_name: String,
     /// Who that is.
     pub principal: PrincipalId,
 }
@@ -66,7 +64,7 @@ macro_rules! select_member {
     ($tail:literal) => {
         concat!(
             "SELECT g.group_id AS group_id, g.display_name AS display_name, a.id AS account_id, ",
-            "a.user_name AS user_name, a.principal_id AS principal_id FROM source_groups g ",
+            "a.principal_id AS principal_id FROM source_groups g ",
             "JOIN group_members m ON m.group_id = g.group_id ",
             "JOIN accounts a ON a.principal_id = m.principal_id AND a.source_id = g.source_id ",
             "AND a.ended_at IS NULL AND a.deleted_at IS NULL ",
@@ -80,7 +78,6 @@ fn member(row: &Row) -> Result<SourceMember, StoreError> {
         group: GroupId::new(row.get("group_id")?),
         display_name: row.get("display_name")?,
         account: AccountId::new(row.get("account_id")?),
-        user_name: row.get("user_name")?,
         principal: PrincipalId::new(row.get("principal_id")?),
     })
 }

@@ -59,6 +59,8 @@ mod provider;
 #[cfg(test)]
 mod provider_groups;
 #[cfg(test)]
+mod provider_logout;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod reinvited;

@@ -56,7 +56,8 @@ on_both!(okta_finds_nobody_creates_updates_and_deactivates, |world: World| async
         { "op": "remove", "path": format!("members[value eq \"{id}\"]") },
         { "op": "add", "path": "members", "value": [{ "value": id, "display": "anna" }] },
     ]);
-    scim.patch(&format!("/Groups/{group}"), operations).await.expect(204);
+    let changed = scim.patch(&format!("/Groups/{group}"), operations).await.expect(200);
+    assert_eq!(changed["members"][0]["value"], json!(id));
     let found = scim.filtered("/Groups", r#"displayName eq "Support Staff""#, "&startIndex=1&count=100").await;
     assert_eq!(found["Resources"][0]["members"][0]["value"], json!(id));
 });

@@ -85,11 +85,15 @@ struct Moved {
     devices: Vec<doorward_model::DeviceId>,
 }
 
+/// Makes people members. Somebody unknown is left out, and holds up nobody else: a directory may go on naming a user that it
+/// deleted, and whoever is not here has nothing.
 async fn join(work: &mut Work<'_>, group: GroupId, members: &BTreeSet<AccountId>) -> Result<Moved, Refusal> {
     let mut moved = Moved::default();
     for id in members {
-        let unknown = || Refusal::Invalid(format!("there is no user {id} to be a member"));
-        let (_, person) = work.tx.account(work.source.id, *id).await?.ok_or_else(unknown)?;
+        let Some((_, person)) = work.tx.account(work.source.id, *id).await? else {
+            tracing::info!(source = %work.source.name, account = %id, "a directory names a member who is not here");
+            continue;
+        };
         if work.tx.group_join(group, person.id, work.now).await? {
             moved.devices.extend(live_devices(&mut work.tx, person.id).await?);
             moved.emails.push(person.email);

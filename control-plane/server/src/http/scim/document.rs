@@ -106,7 +106,7 @@ pub(super) fn of_group(view: &groups::View, base: &str) -> Value {
     if !members.is_empty() {
         let member = |member: &doorward_store::SourceMember| {
             let place = format!("{base}/Users/{}", member.account);
-            json!({ "value": member.account, "$ref": place, "display": member.user_name })
+            json!({ "value": member.account, "$ref": place })
         };
         document.insert("members".to_owned(), members.iter().map(member).collect());
     }
@@ -177,15 +177,12 @@ fn to_mail(document: &Document) -> Result<Mail, ScimError> {
 /// Reads how a group should be.
 pub(super) fn to_group(document: &Document) -> Result<groups::Wanted, ScimError> {
     let members = document.get("members").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let id = |member: &Value| {
-        let value = member.get("value").and_then(Value::as_str).unwrap_or_default();
-        let unknown = |_| ScimError::value(format!("there is no user {} to be a member", repeatable(value, 60)));
-        value.parse::<AccountId>().map_err(unknown)
-    };
+    // What is no id of this server is nobody here; whoever is not here is no member.
+    let id = |member: &Value| member.get("value").and_then(Value::as_str)?.parse::<AccountId>().ok();
     Ok(groups::Wanted {
         display_name: needed(document, "displayName")?,
         external_id: text(document, "externalId")?,
-        members: members.iter().map(id).collect::<Result<_, _>>()?,
+        members: members.iter().filter_map(id).collect(),
     })
 }
 
@@ -230,6 +227,6 @@ mod tests {
             Resource::Group,
             json!({ "displayName": "x", "members": [{ "value": "y" }] }).as_object().unwrap(),
         );
-        assert!(to_group(&group.unwrap()).is_err());
+        assert_eq!(to_group(&group.unwrap()).unwrap().members.len(), 0);
     }
 }

@@ -9,7 +9,7 @@ use doorward_model::GroupId;
 
 use super::document::{of_group, to_group, version};
 use super::error::ScimError;
-use super::patch::{apply, canonical};
+use super::patch::{apply, canonical, is_of_entra};
 use super::query::{Query, has_version, require_version};
 use super::schema::Resource;
 use super::{Body, Search, answer, base, filter, id, not_modified, object};
@@ -98,7 +98,8 @@ pub(super) async fn replace(
     shown(&app, &query, &view.await?, StatusCode::OK)
 }
 
-/// Changes parts of a group. The answer has no body, which Entra asks for, unless attributes were named.
+/// Changes parts of a group. The answer is the group (RFC 7644, section 3.5.2), but for Entra, which asks for none: a group
+/// may have thousands of members.
 pub(super) async fn patch(
     State(app): State<App>,
     Extension(source): Extension<Source>,
@@ -116,10 +117,10 @@ pub(super) async fn patch(
         to_group(&document)
     });
     let view = view.await?;
-    if query.names_attributes() {
-        return shown(&app, &query, &view, StatusCode::OK);
+    if is_of_entra(&body) && !query.names_attributes() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    shown(&app, &query, &view, StatusCode::OK)
 }
 
 /// Deletes a group.

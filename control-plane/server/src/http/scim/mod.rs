@@ -13,6 +13,7 @@ mod patch;
 mod query;
 mod rate;
 mod schema;
+mod search;
 mod users;
 
 use std::str::FromStr;
@@ -46,6 +47,7 @@ pub(crate) fn router(app: &App) -> Router<App> {
         .route("/Groups", get(groups::list).post(groups::add))
         .route("/Groups/.search", post(groups::search))
         .route("/Groups/{id}", get(groups::show).put(groups::replace).patch(groups::patch).delete(groups::remove))
+        .route("/.search", post(search::all))
         .route("/ServiceProviderConfig", get(provider))
         .route("/ResourceTypes", get(types))
         .route("/ResourceTypes/{id}", get(one_type))

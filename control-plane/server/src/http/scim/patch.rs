@@ -106,6 +106,17 @@ pub(super) fn apply(resource: Resource, document: &mut Document, body: &Value) -
     operations.iter().try_for_each(|operation| operate(resource, document, operation))
 }
 
+/// Says whether a PATCH is written as Entra writes it: capitals begin its operations, or a member's `$ref` is null.
+pub(super) fn is_of_entra(body: &Value) -> bool {
+    let operations = body.as_object().and_then(|body| field(body, "Operations")).and_then(Value::as_array);
+    operations.into_iter().flatten().filter_map(Value::as_object).any(|operation| {
+        let word = field(operation, "op").and_then(Value::as_str).unwrap_or_default();
+        let members = field(operation, "value").and_then(Value::as_array);
+        word.starts_with(|first: char| first.is_ascii_uppercase())
+            || members.into_iter().flatten().any(|member| member.get("$ref").is_some_and(Value::is_null))
+    })
+}
+
 fn operate(resource: Resource, document: &mut Document, sent: &Value) -> Result<(), ScimError> {
     let sent = sent.as_object().ok_or_else(|| ScimError::syntax("an operation is an object"))?;
     let word = field(sent, "op").and_then(Value::as_str).unwrap_or_default();

@@ -66,14 +66,20 @@ impl Query {
         self.attributes.is_some()
     }
 
-    /// Cuts a page out of the rendered resources.
+    /// Cuts a page out of the rendered resources of one kind.
     pub(super) fn page(&self, resource: Resource, found: Vec<Value>) -> Result<Value, ScimError> {
+        self.page_of(found.into_iter().map(|it| (resource, it)).collect())
+    }
+
+    /// Cuts a page out of the rendered resources.
+    pub(super) fn page_of(&self, found: Vec<(Resource, Value)>) -> Result<Value, ScimError> {
         let start = self.start_index.as_ref().map(Number::read).transpose()?.unwrap_or(1).max(1);
         let count = self.count.as_ref().map(Number::read).transpose()?.map(|count| count.max(0));
         let skip = usize::try_from(start.saturating_sub(1)).unwrap_or(usize::MAX);
         let take = count.map_or(PAGE_DEFAULT, |count| usize::try_from(count).unwrap_or(PAGE_MAX)).min(PAGE_MAX);
         let total = found.len();
-        let page: Vec<Value> = found.into_iter().skip(skip).take(take).map(|it| self.projected(resource, it)).collect();
+        let page = found.into_iter().skip(skip).take(take);
+        let page: Vec<Value> = page.map(|(resource, it)| self.projected(resource, it)).collect();
         Ok(json!({
             "schemas": ["urn:ietf:params:scim:api:messages:2.0:ListResponse"],
             "totalResults": total, "startIndex": start, "itemsPerPage": page.len(), "Resources": page,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use doorward_domain::TokenHash;
 
 /// Requests that a token may send at once: a first synchronisation sends many.
-const BURST: f64 = 300.0;
+const BURST: f64 = 1_000.0;
 /// Requests that it gets back each second; identity providers ask for 25 at least.
 const PER_SECOND: f64 = 50.0;
 /// Tokens remembered at most; those that count are few, and no other comes this far.
@@ -48,7 +48,7 @@ mod tests {
     fn a_token_has_a_burst_and_gets_it_back() {
         let (rate, now) = (SourceRate::default(), Instant::now());
         let (one, other) = (TokenHash::of(b"one"), TokenHash::of(b"other"));
-        assert_eq!((0..400).filter(|_| rate.admit_at(one, now)).count(), 300);
+        assert_eq!((0..1_100).filter(|_| rate.admit_at(one, now)).count(), 1_000);
         assert!(rate.admit_at(other, now));
         let later = now + Duration::from_secs(1);
         assert_eq!((0..400).filter(|_| rate.admit_at(one, later)).count(), 50);

@@ -59,7 +59,11 @@ impl Attribute {
     }
 
     const fn named(self) -> Self {
-        Self { required: true, unique: true, ..self }
+        Self { unique: true, ..self.needed() }
+    }
+
+    const fn needed(self) -> Self {
+        Self { required: true, ..self }
     }
 
     pub(super) const fn parts(&self) -> &'static [Self] {
@@ -98,17 +102,20 @@ const USER_OWN: &[Attribute] = &[
         "the parts of the name",
     ),
     Attribute::new("displayName", Kind::Text, "the name that is shown"),
-    Attribute::new("active", Kind::Flag, "false suspends the person at once; they depart after the cooling period"),
+    // Left out it stays as it is, and a person who is added is active; but it is never without a value.
+    Attribute::new("active", Kind::Flag, "false suspends the person at once; they depart after the cooling period")
+        .needed(),
     Attribute::new(
         "emails",
         Kind::Complex(&[
-            Attribute::new("value", Kind::Text, "the address"),
+            Attribute::new("value", Kind::Text, "the address").needed(),
             Attribute::new("type", Kind::Text, "what it is for, such as work"),
             Attribute::new("primary", Kind::Flag, "whether it goes before the others"),
         ]),
-        "addresses; the primary one, or the one for work, is the person's in Doorward",
+        "addresses; the primary one, or the one for work, is the person's in Doorward; may be left out where userName is one",
     )
-    .many(),
+    .many()
+    .needed(),
     Attribute::new(
         "groups",
         Kind::Complex(&[
@@ -128,8 +135,7 @@ const GROUP_OWN: &[Attribute] = &[
         "members",
         Kind::Complex(&[
             Attribute::new("value", Kind::Text, "the user's id").exact(),
-            Attribute::new("$ref", Kind::Reference, "where the user is").read_only().exact(),
-            Attribute::new("display", Kind::Text, "the user's name").read_only(),
+            Attribute::new("$ref", Kind::Reference, "where the user is").exact(),
         ]),
         "who is in the group",
     )
@@ -243,7 +249,12 @@ fn described(attribute: &Attribute) -> Value {
         Kind::Reference => {
             field("caseExact", json!(true));
             field("uniqueness", json!("none"));
-            field("referenceTypes", if attribute.name == "$ref" { json!(["User", "Group"]) } else { json!(["uri"]) });
+            let types = match attribute.name {
+                "$ref" if attribute.read_only => json!(["Group"]),
+                "$ref" => json!(["User"]),
+                _ => json!(["uri"]),
+            };
+            field("referenceTypes", types);
         }
         Kind::Complex(parts) => {
             field("subAttributes", parts.iter().map(described).collect());
