@@ -42,7 +42,11 @@ impl ReadTx {
     pub async fn audit_tail(&mut self, rows: u32) -> Result<Vec<AuditRow>, StoreError> {
         let found = self
             .tx
-            .rows("SELECT * FROM audit ORDER BY seq DESC LIMIT $1", args![i64::from(rows.min(PAGE_ROWS_MAX))])
+            .rows(
+                "SELECT seq, at, actor, action, subject, detail, previous_hash, hash \
+                FROM audit ORDER BY seq DESC LIMIT $1",
+                args![i64::from(rows.min(PAGE_ROWS_MAX))],
+            )
             .await?;
         found.iter().rev().map(audit_row).collect()
     }
@@ -52,7 +56,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn audit_after(&mut self, seq: u64, rows: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let sql = "SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous_hash, hash \
+            FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
         self.tx.rows(sql, args![int(seq), i64::from(rows.min(PAGE_ROWS_MAX))]).await?.iter().map(audit_row).collect()
     }
 

@@ -21,7 +21,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn api_token(&mut self, hash: &TokenHash) -> Result<Option<ApiToken>, StoreError> {
-        let sql = "SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL";
+        let sql = "SELECT hash, name, created_at, created_by, last_used_at, revoked_at \
+            FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL";
         self.tx.row(sql, args![&hash.0]).await?.as_ref().map(api_token).transpose()
     }
 
@@ -31,7 +32,11 @@ impl ReadTx {
     /// Any [`StoreError`] of reading.
     pub async fn api_tokens(&mut self) -> Result<Vec<ApiToken>, StoreError> {
         self.tx
-            .rows("SELECT * FROM api_tokens WHERE revoked_at IS NULL ORDER BY name", args![])
+            .rows(
+                "SELECT hash, name, created_at, created_by, last_used_at, revoked_at \
+                FROM api_tokens WHERE revoked_at IS NULL ORDER BY name",
+                args![],
+            )
             .await?
             .iter()
             .map(api_token)

@@ -19,6 +19,8 @@ mod authenticator;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod burst;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod copied_key;
@@ -66,6 +68,8 @@ mod provider_logout;
 mod proxies;
 #[cfg(test)]
 mod reinvited;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
