@@ -58,7 +58,7 @@ pub use notices::Ending;
 pub use notify::{Listener, Word};
 pub use open::Store;
 pub use outbox::Changes;
-pub use people::Counts;
+pub use people::{Counts, EndedWith};
 pub use replicas::{Confirmed, ConfirmedElsewhere, GatewaySession, Replica, SessionSomewhere};
 pub use resources::Removed;
 pub use site_keys::SiteKey;

@@ -10,6 +10,7 @@ pub(crate) mod copied_key;
 mod decide;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod endings;
 pub(crate) mod enrolment;
 pub(crate) mod find;
 pub(crate) mod gateways;

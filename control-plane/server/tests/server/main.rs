@@ -29,6 +29,8 @@ mod disuse;
 #[cfg(test)]
 mod end_notices;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod feed;

@@ -448,10 +448,13 @@ async fn observations_read_back(database: TestDatabase) {
     assert_eq!(tx.decided_at(revision).await.unwrap(), Some(t(2)));
     assert_eq!(tx.gateways().await.unwrap()[0].revision, Some(revision));
     assert_eq!(tx.alerts_recent(10).await.unwrap(), [alert]);
-    assert_eq!(tx.api_token(&TokenHash::of(b"x")).await.unwrap(), Some(ApiToken { last_used_at: Some(t(5)), ..token }));
-    assert_eq!(tx.api_token(&TokenHash::of(b"y")).await.unwrap(), None);
+    assert_eq!(
+        tx.api_token(&TokenHash::of(b"x"), t(9)).await.unwrap(),
+        Some(ApiToken { last_used_at: Some(t(5)), ..token })
+    );
+    assert_eq!(tx.api_token(&TokenHash::of(b"y"), t(9)).await.unwrap(), None);
     tx.api_token_revoke("ci", t(7)).await.unwrap();
-    assert_eq!(tx.api_token(&TokenHash::of(b"x")).await.unwrap(), None);
+    assert_eq!(tx.api_token(&TokenHash::of(b"x"), t(9)).await.unwrap(), None);
     assert!(matches!(tx.api_token_revoke("ci", t(8)).await.unwrap_err(), StoreError::NotFound { .. }));
     drop(tx);
     world.store.prune(t(200 * 24 * 3600)).await.unwrap();
