@@ -245,7 +245,7 @@ impl WriteTx {
     /// Any [`StoreError`] of writing.
     pub async fn invitation_add(&mut self, hash: &TokenHash, link: &Invitation) -> Result<(), StoreError> {
         match (link.kind, link.principal) {
-            (InvitationKind::Join, Some(person)) => self.invitations_end(person, link.created_at).await?,
+            (InvitationKind::Join, Some(person)) => drop(self.invitations_end(person, link.created_at).await?),
             (InvitationKind::Setup, _) | (InvitationKind::Join, None) => {
                 let sql = "UPDATE invitations SET replaced_at = $1 \
                            WHERE kind = 'setup' AND used_at IS NULL AND replaced_at IS NULL";

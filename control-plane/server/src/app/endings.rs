@@ -52,7 +52,8 @@ async fn ending(read: &mut ReadTx, row: AuditRow) -> Result<PersonEnding, Refusa
     }
     let mut grants = Vec::new();
     for id in &detail.grants {
-        grants.extend(read.grant(*id).await?.map(|granted| granted.resource.name.to_string()));
+        let Some(grant) = read.grant(*id).await? else { continue };
+        grants.extend(read.resource(grant.resource).await?.map(|resource| resource.name.to_string()));
     }
     let receipts = read.receipts_of(row.at).await?;
     let receipts = receipts.into_iter().map(|receipt| EndingReceipt {

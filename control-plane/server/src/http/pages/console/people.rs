@@ -115,7 +115,7 @@ async fn show_one(
     };
     let path = format!("/admin/people/{}", filters::segment(email.as_str()));
     let page = Page::new(Some(caller), "/admin/people").telling(notice);
-    show(&PersonPage { page, person, uses, resources, charge, invitation, path })
+    show(&PersonPage { page, person, uses, resources, charge, endings, invitation, path })
 }
 
 fn done(word: &str) -> Option<Notice> {
