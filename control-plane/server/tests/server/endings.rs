@@ -82,7 +82,8 @@ on_both!(
         assert_eq!(endings.as_array().unwrap().len(), 3, "{endings}");
         assert_eq!((&left["by"], &left["reason"]), (&json!("local:0(root)"), &json!("left")));
         assert_eq!((&left["devices"], &left["grants"]), (&json!(["laptop"]), &json!(["panel"])));
-        assert_eq!((&left["suspended"], &left["tokens"]), (&json!([DANA]), &json!(["ci", "deploy"])));
+        assert_eq!((&left["suspended"], &left["tokens"]), (&json!([]), &json!(["ci", "deploy"])));
+        assert_eq!(endings[2]["suspended"], json!([DANA]), "nobody answered for her from the suspension on");
         let receipt = &left["receipts"][0];
         assert_eq!((&receipt["gateway"], &receipt["last_packet_before_ms"]), (&json!("main"), &json!(7)), "{left}");
         world.post(&format!("/api/v1/people/{ANNA}/offboard"), json!({})).await;
