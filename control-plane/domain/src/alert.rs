@@ -33,6 +33,8 @@ pub enum AlertKind {
     JournalWritten,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
+    /// Somebody was suspended because nobody saw them for long, or so many would have been that somebody has to look first.
+    Disuse,
     /// A directory disabled or took back more people at once than it may.
     DirectoryBrake,
     /// A directory said something about who is active that cannot be read.
@@ -59,6 +61,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::RevocationJournalled, "revocation_journalled"),
     (AlertKind::JournalWritten, "journal_written"),
     (AlertKind::CertificateEnds, "certificate_ends"),
+    (AlertKind::Disuse, "disuse"),
     (AlertKind::DirectoryBrake, "directory_brake"),
     (AlertKind::DirectoryUnreadable, "directory_unreadable"),
 ];
@@ -90,6 +93,7 @@ impl AlertKind {
             | Self::RevocationJournalled
             | Self::JournalWritten
             | Self::CertificateEnds
+            | Self::Disuse
             | Self::DirectoryBrake
             | Self::DirectoryUnreadable => true,
             Self::Gateway(

@@ -19,6 +19,7 @@ mod credentials;
 mod db;
 mod decisions;
 mod devices;
+mod disuse;
 mod error;
 mod gateways;
 mod grants;
