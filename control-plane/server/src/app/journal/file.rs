@@ -20,7 +20,7 @@ use super::Decision;
 /// The file's size: room for about ten thousand decisions.
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Zeros that are written at once.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Digits of a line's checksum.
 const CHECKSUM_DIGITS: usize = 16;
 
