@@ -25,6 +25,7 @@ mod quarantine;
 mod reach;
 mod refusals;
 mod remote;
+mod replicas;
 mod roaming;
 mod services;
 mod starts;

@@ -64,6 +64,9 @@ const PING_EVERY_MAX: Duration = Duration::from_secs(5);
 /// And no more often than this, however short.
 const PING_EVERY_MIN: Duration = Duration::from_millis(50);
 
+/// Complaints about control planes that are not repeated.
+const REASONS_MAX: usize = 16;
+
 /// Receipts and notices kept while the control plane cannot be reached.
 const OUTBOX_MAX: usize = 1_024;
 
@@ -255,12 +258,13 @@ struct Sessions {
 impl Sessions {
     async fn run(self) {
         let mut pause = PAUSE_MIN;
-        let mut told = String::new();
+        let mut told: Vec<String> = Vec::new();
         loop {
             let begun = Instant::now();
             let end = match self.hello().await {
                 Ok(reply) => {
                     told.clear();
+                    self.connector.settle();
                     if reply.portal.is_some() {
                         self.portal.send_replace(reply.portal.clone());
                     }
@@ -272,6 +276,8 @@ impl Sessions {
                 Err(end) => end,
             };
             let reason = end.to_string();
+            // A snapshot is asked for where the stream was; anything else is a reason to look elsewhere.
+            let round = matches!(end, SessionEnd::Resync) || self.connector.move_on();
             match end {
                 SessionEnd::ShardGone => return,
                 SessionEnd::Resync => tracing::info!("the feed begins again with a snapshot"),
@@ -281,14 +287,19 @@ impl Sessions {
                 | SessionEnd::Silent(_)
                 | SessionEnd::Nonsense(_) => {
                     // The same complaint every two seconds helps nobody.
-                    if reason == told {
+                    if told.contains(&reason) {
                         tracing::debug!(reason, "still no feed");
                     } else {
                         tracing::warn!(reason, "the feed is down: trying again until it is back");
+                        told.push(reason);
+                        // What is told once more after so many other complaints is no secret either.
+                        told.drain(..told.len().saturating_sub(REASONS_MAX));
                     }
                 }
             }
-            told = reason;
+            if !round {
+                continue;
+            }
             pause = if begun.elapsed() >= GOOD_SESSION { PAUSE_MIN } else { pause };
             tokio::time::sleep(jittered(pause)).await;
             pause = pause.saturating_mul(2).min(PAUSE_MAX);

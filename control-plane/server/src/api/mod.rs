@@ -6,6 +6,7 @@
 mod account;
 mod audit;
 mod device;
+mod ending;
 mod error;
 mod gateway;
 mod grant;
@@ -29,6 +30,7 @@ pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState, Reachable, Routes,
 };
+pub use ending::{EndingReceipt, PersonEnding};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
 pub use grant::{Grant, GrantAdded, GrantNew, GrantState};

@@ -10,6 +10,7 @@ pub(crate) mod copied_key;
 mod decide;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod endings;
 pub(crate) mod enrolment;
 pub(crate) mod find;
 pub(crate) mod gateways;
@@ -55,7 +56,7 @@ pub(crate) use self::revocation::{RECEIPT_TIMEOUT, follow_up};
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
-use crate::feed::Hub;
+use crate::feed::{Hub, Replicas};
 use crate::http::{SourceRate, Visits};
 use crate::net::{Acme, Certificates, FeedAuthority};
 
@@ -91,6 +92,8 @@ pub(crate) struct Server {
     pub(crate) health: Health,
     /// Revocations that the database did not take yet.
     pub(crate) journal: Journal,
+    /// Other control planes on the same database.
+    pub(crate) replicas: Replicas,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
     /// What holds for every directory.

@@ -6,8 +6,8 @@ use doorward_domain::{
     self as domain, Action, Actor, Effect, Grantee, NewPrincipal, Principal, PrincipalState, Role, Subject, micros,
 };
 use doorward_model::{DeviceId, Email, GrantId, GroupId, PrincipalId, Timestamp};
-use doorward_store::{Outbox, ReadTx, WriteTx};
-use serde_json::json;
+use doorward_store::{EndedWith, Outbox, ReadTx, WriteTx};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::decide::{Effects, Origin, decide};
@@ -216,8 +216,10 @@ async fn write_change(
         | Actor::Gateway { .. }
         | Actor::System => directory::note_by_hand(tx, person, action, now).await?,
     }
-    let Applied { devices, lost } = apply(tx, actor, &effect, successor, now).await?;
+    let Applied { devices, lost, with, requests } = apply(tx, actor, &effect, successor, now).await?;
     let mut ended = ended(app, tx, &effect, now).await?;
+    (ended.sessions, ended.links, ended.requests, ended.tokens) =
+        (with.sessions, with.links, requests, with.tokens.clone());
     let warnings = sponsors::warnings(&effect.principal, &lost, successor.is_some());
     for contractor in &lost.suspended {
         ended.people.push(contractor.email.clone());
@@ -227,12 +229,25 @@ async fn write_change(
     }
     let suspended: Vec<&Email> = lost.suspended.iter().map(|contractor| &contractor.email).collect();
     let to = successor.map(|successor| &successor.email);
-    let detail = json!({
+    let mut detail = json!({
         "reason": why, "state": effect.principal.state, "devices": devices, "grants": effect.grants_revoked,
         "suspended": suspended, "handed_over": lost.handed_over, "to": to, "resources": lost.resources,
     });
+    if let Some(detail) = detail.as_object_mut() {
+        detail.extend(recorded(&with, requests).map(|(name, value)| (name.to_owned(), value)));
+    }
     let concerned = Concerned::Devices(devices.iter().copied().collect());
     Ok(Effects { detail, outbox: Outbox::Devices(devices), concerned, ended, warnings })
+}
+
+/// What ended with somebody's access, for the record.
+pub(super) fn recorded(with: &EndedWith, requests: u64) -> [(&'static str, Value); 4] {
+    [
+        ("sessions", json!(with.sessions)),
+        ("links", json!(with.links)),
+        ("requests", json!(requests)),
+        ("tokens", json!(with.tokens)),
+    ]
 }
 
 /// What a change of somebody's state concerned.
@@ -241,6 +256,10 @@ pub(super) struct Applied {
     pub(super) devices: Vec<DeviceId>,
     /// What depended on that person.
     pub(super) lost: sponsors::Lost,
+    /// What ended beside devices and grants.
+    pub(super) with: EndedWith,
+    /// Requests of theirs that nobody answers any more.
+    pub(super) requests: u64,
 }
 
 /// Writes what follows from a change of somebody's state, for them and for whatever depended on them.
@@ -251,11 +270,11 @@ pub(super) async fn apply(
     successor: Option<&Principal>,
     now: Timestamp,
 ) -> Result<Applied, Refusal> {
-    tx.effect_apply(effect, now).await?;
-    let lost = depart(tx, actor, &effect.principal, successor, now).await?;
+    let with = tx.effect_apply(effect, now).await?;
+    let (lost, requests) = depart(tx, actor, &effect.principal, successor, now).await?;
     let mut devices = effect.devices_concerned.clone();
     devices.extend(&lost.devices);
-    Ok(Applied { devices, lost })
+    Ok(Applied { devices, lost, with, requests })
 }
 
 /// Refuses to take back whoever nobody answers for any more.
@@ -275,13 +294,13 @@ async fn depart(
     person: &Principal,
     successor: Option<&Principal>,
     now: Timestamp,
-) -> Result<sponsors::Lost, Refusal> {
-    match person.state {
-        PrincipalState::Active => return Ok(sponsors::Lost::default()),
-        PrincipalState::Suspended => {}
-        PrincipalState::Departed => drop(tx.requests_withdraw(person.id, &actor.to_string(), now).await?),
-    }
-    sponsors::lose(tx, person, successor, now).await
+) -> Result<(sponsors::Lost, u64), Refusal> {
+    let requests = match person.state {
+        PrincipalState::Active => return Ok((sponsors::Lost::default(), 0)),
+        PrincipalState::Suspended => 0,
+        PrincipalState::Departed => tx.requests_withdraw(person.id, &actor.to_string(), now).await?,
+    };
+    Ok((sponsors::lose(tx, person, successor, now).await?, requests))
 }
 
 /// Says what a person may do for others.
@@ -332,6 +351,7 @@ async fn ended(app: &App, tx: &mut WriteTx, effect: &Effect, now: Timestamp) -> 
             .filter(|granted| grant_ids.contains(&granted.grant.id))
             .map(|granted| views::grant(app, granted, &Holder::person(email.clone()), now))
             .collect(),
+        ..Ended::default()
     })
 }
 

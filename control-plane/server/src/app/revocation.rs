@@ -224,10 +224,9 @@ async fn record(app: &App, commitment: &Commitment, gateways: &[Gateway], names:
 
 async fn write(app: &App, commitment: &Commitment, receipts: &[Receipt]) -> Result<(), super::Refusal> {
     let now = app.clock.now();
-    for receipt in receipts {
-        app.store.receipt_record(receipt).await?;
-    }
-    let tx = app.store.write().await?;
+    // One transaction for all of it: each costs a turn among the writers and a wait for the disk.
+    let mut tx = app.store.write().await?;
+    tx.receipts_record(receipts).await?;
     let took = |name| Some(commitment.confirmation(app, name)?.enforced_after.as_micros());
     let confirmed: Vec<_> = receipts
         .iter()

@@ -36,8 +36,16 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: ApiTokenNew) -> Result<Ap
     let now = app.clock.now();
     let token = format!("{PREFIX}{}", fresh_secret()?.as_str());
     let mut tx = app.store.write().await?;
-    let kept =
-        domain::ApiToken { name: name.clone(), created_at: now, created_by: actor.to_string(), last_used_at: None };
+    // Who made a token through one of their own is its maker all the same: it ends with them.
+    let made_by = match actor {
+        Actor::ApiToken { name } => tx.api_tokens().await?.into_iter().find(|token| token.name == *name),
+        Actor::Person(_) | Actor::LocalAdmin { .. } | Actor::Source { .. } | Actor::Gateway { .. } | Actor::System => {
+            None
+        }
+    };
+    let created_by = made_by.map(|token| token.created_by).filter(|maker| maker.starts_with("person:"));
+    let created_by = created_by.unwrap_or_else(|| actor.to_string());
+    let kept = domain::ApiToken { name: name.clone(), created_at: now, created_by, last_used_at: None };
     tx.api_token_add(&TokenHash::of(token.as_bytes()), &kept).await?;
     app.commit(tx, Record { at: now, actor, action: Action::TokenAdd, subject, detail: json!({}) }, Outbox::None)
         .await?;
@@ -69,8 +77,8 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<Actor>, Refu
     if !token.starts_with(PREFIX) || token.len() > TOKEN_BYTES_MAX {
         return Ok(None);
     }
-    let hash = TokenHash::of(token.as_bytes());
-    let found = match in_time(async { Ok(app.store.read().await?.api_token(&hash).await?) }).await {
+    let (hash, now) = (TokenHash::of(token.as_bytes()), app.clock.now());
+    let found = match in_time(async { Ok(app.store.read().await?.api_token(&hash, now).await?) }).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             app.journal.remembered.learn(&hash, None);
@@ -78,7 +86,6 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<Actor>, Refu
         }
         Err(refusal) => return app.journal.remembered.holder(&hash).map(Some).ok_or(refusal),
     };
-    let now = app.clock.now();
     if found.last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {
         app.workers.spawn(used(app.clone(), hash, now));
     }

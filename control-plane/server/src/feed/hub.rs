@@ -4,12 +4,14 @@
 //! it is a queue of changes: a session that wakes reads what it missed from the database, so that no wake-up that was
 //! lost or doubled can lose a change.
 
+mod elsewhere;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use doorward_model::{DecisionId, DeviceId, DeviceUsage, EndedDevice, GatewayName, Ping, Receipt, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::session::{Identity, Session};
@@ -50,6 +52,8 @@ pub(crate) struct GatewayState {
     pub(crate) devices_known: u32,
     /// When it was last heard.
     pub(crate) heard_at: Option<Timestamp>,
+    /// At which other replica its stream is; `None` where it is here, or nowhere.
+    pub(crate) replica: Option<String>,
 }
 
 /// One gateway's place at the hub.
@@ -57,8 +61,19 @@ pub(crate) struct GatewayState {
 struct Place {
     session: Option<Arc<Session>>,
     state: GatewayState,
+    /// Its stream at another replica.
+    elsewhere: Option<GatewayState>,
     confirmations: VecDeque<Confirmation>,
     usage: Usage,
+}
+
+impl Place {
+    fn confirm(&mut self, confirmation: Confirmation) {
+        if self.confirmations.len() >= CONFIRMATIONS_MAX {
+            self.confirmations.pop_front();
+        }
+        self.confirmations.push_back(confirmation);
+    }
 }
 
 /// See the module.
@@ -69,6 +84,8 @@ pub(crate) struct Hub {
     revision: watch::Sender<u64>,
     /// Counts confirmations; wakes waiters.
     confirmed: watch::Sender<u64>,
+    /// Wakes who tells other replicas of streams that came or went.
+    streams_changed: Notify,
     shutdown: Shutdown,
 }
 
@@ -79,6 +96,7 @@ impl Hub {
             places: Mutex::default(),
             revision: watch::Sender::new(revision),
             confirmed: watch::Sender::new(0),
+            streams_changed: Notify::new(),
             shutdown,
         }
     }
@@ -139,6 +157,12 @@ impl Hub {
     /// Notes that a session's stream is open.
     pub(crate) fn streaming(&self, session: &Session) {
         self.with_place(session, |place| place.state.connected = true);
+        self.streams_changed.notify_one();
+    }
+
+    /// Waits until a stream came or went.
+    pub(crate) async fn streams_change(&self) {
+        self.streams_changed.notified().await;
     }
 
     /// Forgets a session, unless another took its place.
@@ -149,6 +173,7 @@ impl Hub {
             place.state.connected = false;
             place.state.devices_active = 0;
         });
+        self.streams_changed.notify_one();
         // Who waits for this gateway has to look again.
         self.confirmed.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -181,10 +206,7 @@ impl Hub {
         self.with_place(session, |place| {
             place.state.revision = place.state.revision.max(Some(receipt.revision.0));
             place.state.heard_at = Some(now);
-            if place.confirmations.len() >= CONFIRMATIONS_MAX {
-                place.confirmations.pop_front();
-            }
-            place.confirmations.push_back(Confirmation {
+            place.confirm(Confirmation {
                 revision: receipt.revision.0,
                 ahead: receipt.ahead,
                 heard: Instant::now(),
@@ -243,15 +265,21 @@ impl Hub {
         names.into_iter().filter_map(|name| self.confirmation_ahead(&name, id).map(|it| (name, it))).collect()
     }
 
-    /// Returns the gateways whose streams are open.
+    /// Returns the gateways whose streams are open, here or at another replica.
     pub(crate) fn connected(&self) -> Vec<GatewayName> {
         let places = self.places();
-        places.iter().filter(|(_, place)| place.state.connected).map(|(name, _)| name.clone()).collect()
+        let open = places.iter().filter(|(_, place)| place.state.connected || place.elsewhere.is_some());
+        open.map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns what is known of a gateway.
     pub(crate) fn state(&self, gateway: &GatewayName) -> GatewayState {
-        self.places().get(gateway).map(|place| place.state.clone()).unwrap_or_default()
+        let places = self.places();
+        let Some(place) = places.get(gateway) else { return GatewayState::default() };
+        match &place.elsewhere {
+            Some(elsewhere) if !place.state.connected => elsewhere.clone(),
+            Some(_) | None => place.state.clone(),
+        }
     }
 
     fn with_place(&self, session: &Session, change: impl FnOnce(&mut Place)) {

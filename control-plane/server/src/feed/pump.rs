@@ -62,6 +62,10 @@ pub(crate) async fn run(app: App, session: Arc<Session>, queue: mpsc::Sender<Fee
 }
 
 async fn silent(app: &App, session: &Session) {
+    if app.replicas.is_elsewhere(app, &session.gateway).await {
+        tracing::info!(gateway.name = %session.gateway, "the gateway is connected to another control plane");
+        return;
+    }
     let ttl = app.authority_ttl.as_secs();
     let message = format!(
         "gateway {} was silent for {ttl} s: its feed is cut or it stopped, and its traffic pauses by itself",

@@ -12,7 +12,7 @@ mod tls;
 mod unix;
 
 pub(crate) use acme::{Acme, AcmeError, renewal_of, warning_of};
-pub(crate) use certificates::FeedAuthority;
+pub(crate) use certificates::{FeedAuthority, sha256};
 pub(crate) use files::{create_data_dir, file_error};
 pub(crate) use mail::{Mail, MailError};
 pub(crate) use plain::PlainAcceptor;

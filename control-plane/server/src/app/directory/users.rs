@@ -290,6 +290,9 @@ async fn turn(work: &mut Work<'_>, doing: &mut Doing, view: &mut View, active: b
         doing.devices.extend(applied.devices);
         let lost: Vec<&Email> = applied.lost.suspended.iter().map(|contractor| &contractor.email).collect();
         doing.note("suspended", json!(lost));
+        for (name, value) in people::recorded(&applied.with, applied.requests) {
+            doing.note(name, value);
+        }
     }
     doing.note("state", json!(person.state));
     doing.note("brake_since", json!(work.source.brake_since));
