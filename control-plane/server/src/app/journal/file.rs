@@ -228,6 +228,8 @@ pub(super) mod tests {
     }
 
     proptest! {
+        // Each waits for the disk several times.
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn a_torn_tail_loses_nothing_that_was_confirmed_and_is_overwritten(whole in 0_u128..6, torn in 0_usize..400) {
             let folder = tempfile::tempdir().unwrap();
