@@ -214,7 +214,7 @@ fn killed_at_any_moment_the_control_plane_forgets_nothing_that_it_confirmed_and_
         let store = runtime.block_on(Store::open("sqlite:doorward.db", &doorward.data)).unwrap();
         let held = runtime.block_on(store.write()).unwrap();
         let is_freed_first = round % 2 == 0;
-        let (killed_after, asked) = (Duration::from_millis(300 + next(&mut seed) % 600), Instant::now());
+        let (killed_after, asked) = (Duration::from_millis(500 + next(&mut seed) % 700), Instant::now());
         let said: Said = std::thread::scope(|scope| {
             let asking = scope.spawn(|| doorward.says(&["person", "offboard", &email]));
             let mut held = Some(held);

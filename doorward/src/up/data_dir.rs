@@ -20,7 +20,8 @@ const GATEWAY_MODE: u32 = 0o700;
 const OURS: [&str; 5] = ["up.lock", "doorward.db", "doorward.toml", "gateway", "admin.sock"];
 
 /// Files and folders that are the control plane's.
-const CONTROL_PLANES: [&str; 6] = ["doorward.db", "doorward.db-wal", "doorward.db-shm", "tls", "feed-ca", "keys"];
+const CONTROL_PLANES: [&str; 7] =
+    ["doorward.db", "doorward.db-wal", "doorward.db-shm", "journal", "tls", "feed-ca", "keys"];
 
 /// Prepares the folder and takes its lock, which holds as long as the file is open.
 pub(super) fn prepare(data: &Path, account: &Account) -> Result<File, UpError> {

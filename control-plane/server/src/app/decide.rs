@@ -17,8 +17,10 @@ use super::revocation::{Commitment, Concerned, follow_up_of, outcome};
 use super::{App, Record, Refusal, Was, alerts, allow, devices, grants, health, lockdown, people};
 use crate::api::{EndOutcome, Ended};
 
-/// How long a decision waits for a database that commits nothing before the journal takes it.
-const GIVE_UP_AFTER: Duration = Duration::from_millis(500);
+/// How long a decision waits for a database that says nothing at all before the journal takes it.
+const MUTE_PATIENCE: Duration = Duration::from_millis(400);
+/// How long it waits for one that answers questions and commits nothing.
+const SLOW_PATIENCE: Duration = Duration::from_millis(850);
 /// How often that is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -85,13 +87,23 @@ pub(super) async fn while_it_commits<T>(
         return Err(health::silent());
     }
     let begun = Instant::now();
-    tokio::pin!(writing);
+    let asking = app.store.ping();
+    tokio::pin!(writing, asking);
+    let mut asked = false;
+    let mut patience = MUTE_PATIENCE;
     loop {
-        match tokio::time::timeout(LOOK_EVERY, &mut writing).await {
-            Ok(written) => return written,
-            Err(_) => {
+        tokio::select! {
+            written = &mut writing => return written,
+            answer = &mut asking, if !asked => {
+                asked = true;
+                // Somebody else writes, or its disk is slow: that takes longer than a server that is not there.
+                if answer.is_ok() {
+                    patience = SLOW_PATIENCE;
+                }
+            }
+            () = tokio::time::sleep(LOOK_EVERY) => {
                 let progress = app.health.last_commit().map_or(begun, |commit| commit.max(begun));
-                if progress.elapsed() >= GIVE_UP_AFTER {
+                if progress.elapsed() >= patience {
                     return Err(health::silent());
                 }
             }
@@ -158,7 +170,9 @@ async fn journalled(app: &App, decision: Decision, refusal: &Refusal) -> Result<
     let devices = concerned.iter().map(|(device, _)| *device).collect();
     let whom = match decision.order {
         Order::LockdownOn { .. } => Concerned::Everybody,
-        _ => Concerned::Devices(devices),
+        Order::Offboard { .. } | Order::Suspend { .. } | Order::RevokeDevice { .. } | Order::RevokeGrant { .. } => {
+            Concerned::Devices(devices)
+        }
     };
     let ended = Ended { people: decision.order.person().cloned().into_iter().collect(), ..Ended::default() };
     let mut outcome = outcome(app, Commitment::ahead(app, &waiting, whom), ended).await;
@@ -175,13 +189,13 @@ fn may(app: &App, decision: &Decision) -> Result<(), Refusal> {
         let found = app.journal.roster.find(|id, known| id == device && known.principal == person.id);
         (!found.is_empty()).then(|| Subject::Person(person.email.clone()))
     };
-    match order {
-        Order::RevokeDevice { device, .. } => match own(*device) {
+    if let Order::RevokeDevice { device, .. } = order {
+        return match own(*device) {
             Some(oneself) => allow(actor, Action::DeviceReportLost, &oneself),
             None => allow(actor, Action::DeviceRevoke, &Subject::Device(*device)),
-        },
-        order => allow(actor, order.action(), &order.subject()),
+        };
     }
+    allow(actor, order.action(), &order.subject())
 }
 
 fn what_it_means(app: &App, waiting: &Waiting) -> Vec<String> {
@@ -197,17 +211,13 @@ fn what_it_means(app: &App, waiting: &Waiting) -> Vec<String> {
                 .to_owned(),
         );
     }
+    let nobody = waiting.concerned.is_empty();
     let unknown = match &waiting.decision.order {
-        Order::Offboard { email, .. } | Order::Suspend { email } if waiting.decision.person.is_none() => {
-            Some(format!("nobody with the address {email} has a device at a gateway"))
-        }
-        Order::RevokeDevice { device, .. } if waiting.concerned.is_empty() => {
-            Some(format!("no gateway was told of a device {device}"))
-        }
-        Order::RevokeGrant { grant } if waiting.concerned.is_empty() => {
-            Some(format!("no device at a gateway has the grant {grant}"))
-        }
-        _ => None,
+        Order::Offboard { email, .. } | Order::Suspend { email } => (nobody && waiting.decision.person.is_none())
+            .then(|| format!("nobody with the address {email} has a device at a gateway")),
+        Order::RevokeDevice { device, .. } => nobody.then(|| format!("no gateway was told of a device {device}")),
+        Order::RevokeGrant { grant } => nobody.then(|| format!("no device at a gateway has the grant {grant}")),
+        Order::LockdownOn { .. } => None,
     };
     if let Some(unknown) = unknown {
         warnings.push(format!(

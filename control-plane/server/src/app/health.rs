@@ -112,6 +112,6 @@ pub(crate) async fn watch(app: &App) {
     loop {
         ticks.tick().await;
         let answer = in_time(async { Ok(app.store.ping().await?) }).await;
-        app.health.read(answer.as_ref().map(|()| ()), app.clock.now());
+        app.health.read(answer.as_ref().copied(), app.clock.now());
     }
 }

@@ -178,9 +178,10 @@ pub(super) async fn write_end(
     };
     let devices = tx.devices_of(person.id).await?;
     let grants: Vec<_> = tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
-    let effect = match &decision.order {
-        Order::Suspend { .. } => domain::suspend(&person, &devices, now)?,
-        _ => domain::offboard(&person, &devices, &grants, now),
+    let effect = if decision.order.action() == Action::PersonSuspend {
+        domain::suspend(&person, &devices, now)?
+    } else {
+        domain::offboard(&person, &devices, &grants, now)
     };
     let (actor, why) = (&decision.actor, decision.reason.as_ref());
     let asked = Asked { actor, action: decision.order.action(), why, successor: successor.as_ref() };
@@ -209,7 +210,11 @@ async fn write_change(
     let Asked { actor, action, why, successor } = asked;
     match actor {
         Actor::Source { .. } => directory::note_by_source(tx, person, now).await?,
-        _ => directory::note_by_hand(tx, person, action, now).await?,
+        Actor::LocalAdmin { .. }
+        | Actor::ApiToken { .. }
+        | Actor::Person(_)
+        | Actor::Gateway { .. }
+        | Actor::System => directory::note_by_hand(tx, person, action, now).await?,
     }
     let Applied { devices, lost, with, requests } = apply(tx, actor, &effect, successor, now).await?;
     let mut ended = ended(app, tx, &effect, now).await?;

@@ -20,7 +20,7 @@ use super::Decision;
 /// The file's size: room for about ten thousand decisions.
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
 /// Zeros that are written at once.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Digits of a line's checksum.
 const CHECKSUM_DIGITS: usize = 16;
 
@@ -228,6 +228,8 @@ pub(super) mod tests {
     }
 
     proptest! {
+        // Each waits for the disk several times.
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn a_torn_tail_loses_nothing_that_was_confirmed_and_is_overwritten(whole in 0_u128..6, torn in 0_usize..400) {
             let folder = tempfile::tempdir().unwrap();

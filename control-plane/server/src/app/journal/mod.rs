@@ -313,7 +313,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn whatever_order_they_come_in_each_decision_is_written_once_and_in_order(
             steps in prop::collection::vec(step(), 0..24),
