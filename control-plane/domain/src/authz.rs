@@ -143,6 +143,8 @@ actions! {
     DeviceRevoke = "device.revoke",
     /// End a device because its owner lost it.
     DeviceReportLost = "device.report_lost",
+    /// A person was suspended because nobody saw them for long.
+    PersonInactive = "person.inactive",
     /// A device's time ran out.
     DeviceEnd = "device.end",
     /// A device's key was seen in two places; its sign-in counts no more.
@@ -325,6 +327,7 @@ enum Need {
 const fn need(action: Action) -> Need {
     match action {
         Action::PersonEnd
+        | Action::PersonInactive
         | Action::GrantEnd
         | Action::GrantHours
         | Action::GroupSync

@@ -198,6 +198,7 @@ async fn open(
         replicas: Replicas::new(config.server.replica.as_deref(), clock.now()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
+        disuse: config.disuse,
         source_rate: SourceRate::default(),
         zone: config.zone.clone(),
         portal: config.server.url.clone(),

@@ -19,6 +19,7 @@ mod copy;
 mod credentials;
 mod db;
 mod devices;
+mod disuse;
 mod error;
 mod gateways;
 mod grants;

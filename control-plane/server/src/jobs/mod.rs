@@ -8,6 +8,7 @@
 //! sponsor's own time takes something away here, from those they answered for.
 
 mod certificates;
+mod disuse;
 mod ends;
 mod hours;
 mod mails;
@@ -30,6 +31,8 @@ use crate::app::{App, Refusal, alerts};
 const ENDS_EVERY: Duration = Duration::from_secs(2);
 /// How often notices before an end are looked for.
 const NOTICES_EVERY: Duration = Duration::from_secs(30);
+/// How often what nobody uses is looked for.
+const DISUSE_EVERY: Duration = Duration::from_secs(60);
 /// How often mails that wait are looked for.
 const MAILS_EVERY: Duration = Duration::from_secs(5);
 /// How often another replica's commits are looked for, where its word was lost.
@@ -45,6 +48,7 @@ pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>,
             ends_loop(&app),
             notices_loop(&app),
             mails_loop(&app),
+            disuse_loop(&app),
             revision_loop(&app),
             replicas::run(&app),
             prune_loop(&app),
@@ -79,6 +83,15 @@ async fn notices_loop(app: &App) {
         ticks.tick().await;
         let Some(_turn) = turn(app, Work::Notices).await else { continue };
         logged("notices could not be kept", notices::note(app).await);
+    }
+}
+
+async fn disuse_loop(app: &App) {
+    let mut ticks = interval(DISUSE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        logged("what nobody uses could not be ended", disuse::end(app).await);
     }
 }
 

@@ -25,6 +25,8 @@ mod console;
 #[cfg(test)]
 mod copied_key;
 #[cfg(test)]
+mod disuse;
+#[cfg(test)]
 mod end_notices;
 #[cfg(test)]
 mod enrolment;

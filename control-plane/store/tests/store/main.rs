@@ -6,6 +6,7 @@ mod access;
 mod accounts;
 mod common;
 mod copy;
+mod disuse;
 mod people;
 mod replicas;
 mod service_addresses;
