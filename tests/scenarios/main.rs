@@ -15,6 +15,7 @@ mod failures;
 mod floods;
 mod harness;
 mod interop;
+mod journal;
 mod lockdown;
 mod memory;
 mod operation;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::LeaseTerms;
-use doorward_store::{SiteKey, Store};
+use doorward_store::{SiteKey, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::app::accounts::{Accounts, Site};
+use crate::app::health::{self, Health};
+use crate::app::journal::{Journal, keep_written, settle};
 use crate::app::{App, Server};
 use crate::clock::Clock;
 use crate::feed::{Hub, Replicas};
@@ -91,6 +93,7 @@ pub(crate) async fn run(
     }
     let files = config.server.tls_certificate.zip(config.server.tls_key);
     servers.spawn(jobs::run(app.clone(), files, shutdown.clone()));
+    servers.spawn(until(shutdown.clone(), app.clone()));
     // Nobody has to listen for this.
     let _ = ready.send(answers);
     shutdown.cancelled().await;
@@ -102,6 +105,14 @@ pub(crate) async fn run(
     }
     app.store.close().await;
     Ok(())
+}
+
+/// Looks after the database, and writes what it did not take.
+async fn until(shutdown: Shutdown, app: App) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ((), ()) = async { tokio::join!(health::watch(&app), keep_written(&app)) } => {}
+    }
 }
 
 fn check(config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
@@ -192,8 +203,20 @@ async fn open(
     drop(read);
     let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
     check_replica(config, &store, &feed_authority, &accounts, clock.now()).await?;
-    store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await?;
-    Ok(Arc::new(Server {
+    // What the last run left comes before anything else is written.
+    let journal = Journal::open(&config.data_dir, &store).await?;
+    let kept = store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await;
+    match kept {
+        Ok(()) => {}
+        // Nobody joins without the database either; the next start keeps it.
+        Err(error @ (StoreError::HeldBack | StoreError::ReadOnly(_) | StoreError::Full(_))) => {
+            tracing::warn!(%error, "the access policy could not be kept yet");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let app = Arc::new(Server {
+        health: Health::default(),
+        journal,
         hub: Hub::new(revision.0, shutdown.clone()),
         replicas: Replicas::new(config.server.replica.as_deref(), clock.now()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
@@ -214,7 +237,9 @@ async fn open(
         clock,
         workers: TaskTracker::new(),
         store,
-    }))
+    });
+    settle(&app).await;
+    Ok(app)
 }
 
 /// Refuses to run beside replicas that have other keys or another network: what one of them sealed, signed or handed out
@@ -235,7 +260,14 @@ async fn check_replica(
         SiteKey { name: "feed authority", fingerprint: sha256(feed_authority.certificate()) },
         SiteKey { name: "[network]", fingerprint: sha256(network.as_bytes()) },
     ];
-    let differing = store.site_keys_differing(&keys, now).await?;
+    let differing = match store.site_keys_differing(&keys, now).await {
+        Ok(differing) => differing,
+        Err(error @ (StoreError::ReadOnly(_) | StoreError::Full(_))) => {
+            tracing::warn!(%error, "the keys could not be compared with the other control planes'");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     if differing.is_empty() {
         return Ok(());
     }

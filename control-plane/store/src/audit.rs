@@ -61,6 +61,17 @@ impl ReadTx {
         self.tx.rows(sql, args![int(seq), i64::from(rows.min(PAGE_ROWS_MAX))]).await?.iter().map(audit_row).collect()
     }
 
+    /// The latest rows that say that somebody's access ended, the latest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn audit_endings(&mut self, subject: &str, rows: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous_hash, hash FROM audit WHERE subject = $1 \
+            AND action IN ('person.offboard', 'person.suspend', 'person.end', 'person.inactive') ORDER BY seq DESC LIMIT $2";
+        let rows = args![subject, i64::from(rows.min(PAGE_ROWS_MAX))];
+        self.tx.rows(sql, rows).await?.iter().map(audit_row).collect()
+    }
+
     /// The latest time in the audit: a floor for a clock that was set back.
     ///
     /// # Errors

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use doorward_model::Timestamp;
@@ -23,6 +25,8 @@ static MIGRATIONS_POSTGRES: Migrator = Migrator { ignore_missing: true, ..sqlx::
 
 /// Longest wait for the right to write: past this somebody holds the database and a person should know.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a connection that comes back to its pool may take to answer before it is closed.
+const RELEASE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// SQLite readers at most: reads are short, and each holds a thread.
 const SQLITE_READERS_MAX: u32 = 4;
 /// PostgreSQL connections for reading at most; servers allow 100 in all by default, and a replica has 20 of all kinds.
@@ -36,6 +40,8 @@ pub(crate) const WRITER_LOCK: i64 = 0x646f_6f72_7761_7264;
 #[derive(Clone, Debug)]
 pub struct Store {
     pub(crate) engine: Engine,
+    /// Set while decisions wait to be written, before which nothing else may be.
+    held_back: Arc<AtomicBool>,
 }
 
 /// Writing has one connection a process: writers take turns anyway, and queueing for the lock must not use up the
@@ -72,16 +78,34 @@ impl Store {
         } else {
             return Err(StoreError::Url { url: without_password(url) });
         };
-        let store = Self { engine };
+        let store = Self { engine, held_back: Arc::default() };
         store.refuse_newer_schema().await?;
         let migrated = match &store.engine {
             Engine::Sqlite { write, .. } => MIGRATIONS_SQLITE.run(write).await,
             Engine::Postgres { write, .. } => MIGRATIONS_POSTGRES.run(write).await,
         };
-        migrated.map_err(migrate_error)?;
-        // A later release may have come between the look and the migrations.
-        store.refuse_newer_schema().await?;
+        match migrated.map_err(migrate_error) {
+            // A later release may have come between the look and the migrations.
+            Ok(()) => store.refuse_newer_schema().await?,
+            Err(error) => {
+                let unwritable = matches!(error, StoreError::ReadOnly(_) | StoreError::Full(_));
+                if !unwritable || !store.has_newest_schema().await.unwrap_or(false) {
+                    return Err(error);
+                }
+            }
+        }
         Ok(store)
+    }
+
+    /// Says whether no other process writes this database, so that whatever was committed was committed here.
+    #[must_use]
+    pub fn is_sole_writer(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite { .. })
+    }
+
+    /// Refuses every [`Store::write`] while `held`: decisions wait that come first. See [`Store::write_held_back`].
+    pub fn hold_back(&self, held: bool) {
+        self.held_back.store(held, Ordering::SeqCst);
     }
 
     /// Begins to read one consistent state.
@@ -96,8 +120,25 @@ impl Store {
     /// Begins a change, once every other writer is done, in this process and in all others.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] after 10 s, [`StoreError::Unreachable`], [`StoreError::ReadOnly`] or [`StoreError::Full`].
+    /// [`StoreError::Busy`] after 10 s, [`StoreError::Unreachable`], [`StoreError::ReadOnly`] or [`StoreError::Full`];
+    /// [`StoreError::HeldBack`] while [`Store::hold_back`] says so.
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
+        if self.held_back.load(Ordering::SeqCst) {
+            return Err(StoreError::HeldBack);
+        }
+        let tx = self.begin_write().await?;
+        // Looked at again inside the transaction: whoever waited for the right to write must not overtake a decision.
+        if self.held_back.load(Ordering::SeqCst) {
+            return Err(StoreError::HeldBack);
+        }
+        Ok(WriteTx::new(tx))
+    }
+
+    /// Begins one of the changes for which all others are held back.
+    ///
+    /// # Errors
+    /// As [`Store::write`], but never [`StoreError::HeldBack`].
+    pub async fn write_held_back(&self) -> Result<WriteTx, StoreError> {
         self.begin_write().await.map(WriteTx::new)
     }
 
@@ -118,6 +159,7 @@ impl Store {
         tx.outbox_prune().await?;
         tx.alerts_prune(now).await?;
         tx.receipts_prune(now).await?;
+        tx.decisions_prune(now).await?;
         tx.accounts_prune(now).await?;
         tx.end_notices_prune(now).await?;
         tx.commit_observation().await?;
@@ -165,6 +207,15 @@ impl Store {
                 }
             })
         })
+    }
+
+    /// Says whether every migration of this program was applied.
+    async fn has_newest_schema(&self) -> Result<bool, StoreError> {
+        let mut read = self.read().await?;
+        let row = read.tx.row("SELECT MAX(version) AS version FROM _sqlx_migrations", args![]).await?;
+        let found = row.map(|row| row.get::<Option<i64>>("version")).transpose()?.flatten();
+        let migrations = if self.is_sole_writer() { &MIGRATIONS_SQLITE } else { &MIGRATIONS_POSTGRES };
+        Ok(found == migrations.iter().map(|migration| migration.version).max())
     }
 
     async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
@@ -286,7 +337,9 @@ fn pool<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
         |connection: &mut DB::Connection, _| {
             Box::pin(async move {
                 // The rollback of a dropped transaction is only queued; an answer to this means that it has run.
-                connection.ping().await?;
+                // A server that hangs must not keep the place of a connection that would reach it once it is back.
+                let answer = tokio::time::timeout(RELEASE_WAIT_MAX, connection.ping()).await;
+                answer.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 Ok(!connection.is_in_transaction())
             })
         },

@@ -48,6 +48,15 @@ impl ReadTx {
         self.tx.rows(sql, args![int(revision.0)]).await?.iter().map(receipt).collect()
     }
 
+    /// Who confirmed what was decided at that very moment.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn receipts_of(&mut self, decided_at: Timestamp) -> Result<Vec<Receipt>, StoreError> {
+        let sql = select_receipt!("WHERE r.decided_at = $1 ORDER BY r.revision, g.name");
+        self.tx.rows(sql, args![decided_at]).await?.iter().map(receipt).collect()
+    }
+
     /// When this revision was committed; `None` where nobody knows any longer.
     ///
     /// # Errors

@@ -214,10 +214,10 @@ impl WriteTx {
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
-    pub async fn invitations_end(&mut self, person: PrincipalId, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn invitations_end(&mut self, person: PrincipalId, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "UPDATE invitations SET replaced_at = $2 \
                    WHERE principal_id = $1 AND used_at IS NULL AND replaced_at IS NULL";
-        self.tx.execute(sql, args![person.uuid(), now]).await.map(drop)
+        self.tx.execute(sql, args![person.uuid(), now]).await
     }
 
     /// Keeps a token of `doorward login`.
@@ -245,7 +245,7 @@ impl WriteTx {
     /// Any [`StoreError`] of writing.
     pub async fn invitation_add(&mut self, hash: &TokenHash, link: &Invitation) -> Result<(), StoreError> {
         match (link.kind, link.principal) {
-            (InvitationKind::Join, Some(person)) => self.invitations_end(person, link.created_at).await?,
+            (InvitationKind::Join, Some(person)) => drop(self.invitations_end(person, link.created_at).await?),
             (InvitationKind::Setup, _) | (InvitationKind::Join, None) => {
                 let sql = "UPDATE invitations SET replaced_at = $1 \
                            WHERE kind = 'setup' AND used_at IS NULL AND replaced_at IS NULL";

@@ -237,8 +237,13 @@ impl FakeGateway {
                     FeedMessage::Delta(delta) => delta.revision,
                     FeedMessage::Heartbeat(_) => continue,
                 };
-                let receipt =
-                    Receipt { session: reply.session, revision, enforced_after_micros: 10, ended: Vec::new() };
+                let receipt = Receipt {
+                    session: reply.session,
+                    revision,
+                    enforced_after_micros: 10,
+                    ended: Vec::new(),
+                    ahead: None,
+                };
                 post(&socket, "/feed/v1/receipts", &serde_json::to_string(&receipt).expect("JSON"));
             }
         });

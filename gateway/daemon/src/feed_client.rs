@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use doorward_gateway_core::Command;
 use doorward_model::{
-    EndedDevice, FeedMessage, GatewayEvent, GatewayEventKind, GatewayHello, HelloReply, Ping, Receipt, Revision,
+    DecisionId, EndedDevice, FeedMessage, GatewayEvent, GatewayEventKind, GatewayHello, HelloReply, Ping, Receipt,
+    Revision,
 };
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
@@ -97,6 +98,7 @@ pub(crate) struct FeedClient {
 /// What a receipt says, whichever session it goes out in.
 struct Enforcement {
     revision: Revision,
+    ahead: Option<DecisionId>,
     took: Duration,
     ended: Vec<EndedDevice>,
 }
@@ -162,7 +164,7 @@ async fn hear_shard(
 ) {
     while let Some(event) = events.recv().await {
         match event {
-            ShardEvent::Enforced { revision, took, ended } => {
+            ShardEvent::Enforced { revision, ahead, took, ended } => {
                 enforcement.observe(took.as_secs_f64());
                 if !ended.is_empty() {
                     tracing::info!(
@@ -172,7 +174,7 @@ async fn hear_shard(
                         "ended what a revision took away"
                     );
                 }
-                receipts.push(Enforcement { revision, took, ended });
+                receipts.push(Enforcement { revision, ahead, took, ended });
             }
             ShardEvent::ResyncNeeded { held, wanted } => {
                 tracing::debug!(
@@ -228,6 +230,7 @@ async fn post_receipts(mut poster: Poster, slot: SessionSlot, outbox: Arc<Outbox
                     revision: done.revision,
                     enforced_after_micros: micros(done.took),
                     ended: done.ended.clone(),
+                    ahead: done.ahead,
                 })
             };
             post_until_taken(&mut poster, &slot, "/feed/v1/receipts", body).await;

@@ -46,6 +46,26 @@ pub(crate) fn render(app: &App, gateway: domain::Gateway) -> Gateway {
     }
 }
 
+/// Renders a gateway from its session alone.
+pub(crate) fn render_connected(app: &App, name: GatewayName) -> Gateway {
+    let state = app.hub.state(&name);
+    Gateway {
+        name,
+        connected: state.connected,
+        revision: state.revision,
+        revisions_behind: state.revision.map(|revision| app.hub.revision().saturating_sub(revision)),
+        replica: state.replica,
+        devices_active: state.devices_active,
+        devices_known: state.devices_known,
+        endpoint: None,
+        public_key: None,
+        version: None,
+        resolver: false,
+        ports: Vec::new(),
+        last_seen: state.heard_at,
+    }
+}
+
 /// Makes a one-time enrolment token; it is in the answer and nowhere else.
 pub(crate) async fn add_token(app: &App, actor: &Actor, name: GatewayName) -> Result<GatewayToken, Refusal> {
     let subject = Subject::Gateway(name.clone());

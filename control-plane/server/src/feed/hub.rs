@@ -10,7 +10,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use doorward_model::{DeviceId, DeviceUsage, EndedDevice, GatewayName, Ping, Receipt, Timestamp};
+use doorward_model::{DecisionId, DeviceId, DeviceUsage, EndedDevice, GatewayName, Ping, Receipt, Timestamp};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -27,6 +27,8 @@ const CONFIRMATIONS_MAX: usize = 4_096;
 pub(crate) struct Confirmation {
     /// Everything up to this revision is enforced.
     pub(crate) revision: u64,
+    /// And this decision ahead of the database.
+    pub(crate) ahead: Option<DecisionId>,
     /// When it was heard, for spans.
     pub(crate) heard: Instant,
     /// When it was heard, for the record.
@@ -206,6 +208,7 @@ impl Hub {
             place.state.heard_at = Some(now);
             place.confirm(Confirmation {
                 revision: receipt.revision.0,
+                ahead: receipt.ahead,
                 heard: Instant::now(),
                 heard_at: now,
                 enforced_after: Duration::from_micros(receipt.enforced_after_micros),
@@ -250,6 +253,18 @@ impl Hub {
         places.get(gateway)?.confirmations.iter().find(|confirmation| confirmation.revision >= revision).cloned()
     }
 
+    /// Returns a gateway's confirmation of a decision ahead of the database.
+    pub(crate) fn confirmation_ahead(&self, gateway: &GatewayName, id: DecisionId) -> Option<Confirmation> {
+        let places = self.places();
+        places.get(gateway)?.confirmations.iter().find(|confirmation| confirmation.ahead == Some(id)).cloned()
+    }
+
+    /// Returns every gateway's confirmation of a decision ahead of the database.
+    pub(crate) fn confirmed_ahead(&self, id: DecisionId) -> Vec<(GatewayName, Confirmation)> {
+        let names: Vec<GatewayName> = self.places().keys().cloned().collect();
+        names.into_iter().filter_map(|name| self.confirmation_ahead(&name, id).map(|it| (name, it))).collect()
+    }
+
     /// Returns the gateways whose streams are open, here or at another replica.
     pub(crate) fn connected(&self) -> Vec<GatewayName> {
         let places = self.places();
@@ -292,7 +307,13 @@ mod tests {
     }
 
     fn receipt(session: &Session, revision: u64) -> Receipt {
-        Receipt { session: session.id, revision: Revision(revision), enforced_after_micros: 1, ended: Vec::new() }
+        Receipt {
+            session: session.id,
+            revision: Revision(revision),
+            enforced_after_micros: 1,
+            ended: Vec::new(),
+            ahead: None,
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod unix;
 
 pub(crate) use acme::{Acme, AcmeError, renewal_of, warning_of};
 pub(crate) use certificates::{FeedAuthority, sha256};
-pub(crate) use files::create_data_dir;
+pub(crate) use files::{create_data_dir, file_error};
 pub(crate) use mail::{Mail, MailError};
 pub(crate) use plain::PlainAcceptor;
 pub(crate) use provider::{LoggedOut, Provider, ProviderError, Vouched};

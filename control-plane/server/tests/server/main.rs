@@ -29,6 +29,8 @@ mod disuse;
 #[cfg(test)]
 mod end_notices;
 #[cfg(test)]
+mod endings;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod feed;
@@ -42,6 +44,8 @@ mod gateway;
 mod hostile;
 #[cfg(test)]
 mod idp;
+#[cfg(test)]
+mod journal;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]

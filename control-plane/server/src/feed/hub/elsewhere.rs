@@ -62,6 +62,8 @@ impl Hub {
             let place = places.entry(it.gateway).or_default();
             place.confirm(Confirmation {
                 revision: it.revision.0,
+                // What is ahead of the database is not told through it.
+                ahead: None,
                 // Later than it was heard there, so that a span is rather too long than too short.
                 heard: Instant::now(),
                 heard_at: it.heard_at,
