@@ -253,9 +253,9 @@ async fn table_into(
         .await?;
     let (mut written, mut batch) = (Digest::default(), Vec::new());
     let sql = format!("SELECT {list} FROM \"{table}\"");
-    let missing = |error: sqlx::Error| match error {
-        sqlx::Error::Database(_) => CopyError::Shape(format!("a column of {table}")),
-        other => other.into(),
+    let missing = |error: sqlx::Error| {
+        let of_the_statement = matches!(error, sqlx::Error::Database(_));
+        if of_the_statement { CopyError::Shape(format!("a column of {table}")) } else { error.into() }
     };
     let mut rows = sqlx::query(AssertSqlSafe(sql.clone())).fetch(&mut **source);
     while let Some(row) = rows.try_next().await.map_err(missing)? {

@@ -91,6 +91,7 @@ async fn disuse_loop(app: &App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let Some(_turn) = turn(app, Work::People).await else { continue };
         logged("what nobody uses could not be ended", disuse::end(app).await);
     }
 }

@@ -12,7 +12,7 @@ use crate::common::{World, entry, raw, t};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn heard(listener: &mut doorward_store::Listener) -> Word {
-    tokio::time::timeout(PATIENCE, listener.heard()).await.expect("a word comes").unwrap()
+    tokio::time::timeout(PATIENCE, listener.heard()).await.unwrap().unwrap()
 }
 
 fn replica(name: &str) -> Replica {
@@ -119,7 +119,7 @@ async fn a_gateways_stream_is_where_it_was_opened_last() {
     assert_eq!((berlin.replica, berlin.session.session), (second.id, moved.session));
     // What a gateway says is refreshed, and a stream that ended is nobody's.
     let later = GatewaySession { revision: Some(Revision(9)), ..moved };
-    let seen = two.presence(&second, &[], &[later.clone()]).await.unwrap();
+    let seen = two.presence(&second, &[], std::slice::from_ref(&later)).await.unwrap();
     assert!(seen.iter().any(|it| it.session == later));
     let seen = one.presence(&first, &[], &[]).await.unwrap();
     assert_eq!(seen.len(), 1, "{seen:?}");
