@@ -103,6 +103,7 @@ impl Store {
         tx.alerts_prune(now).await?;
         tx.receipts_prune(now).await?;
         tx.accounts_prune(now).await?;
+        tx.hook_deliveries_prune(now).await?;
         tx.end_notices_prune(now).await?;
         tx.commit_observation().await
     }

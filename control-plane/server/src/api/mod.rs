@@ -18,6 +18,7 @@ mod request;
 mod resource;
 mod scim;
 pub mod shapes;
+mod source;
 mod status;
 mod token;
 
@@ -42,5 +43,6 @@ pub use person::{
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
+pub use source::{Hook, HookMade, HookNew, HookRevoke, HookSecretShown, Source, SourceSort};
 pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

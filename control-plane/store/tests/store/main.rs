@@ -5,6 +5,7 @@
 mod access;
 mod accounts;
 mod common;
+mod hooks;
 mod people;
 mod service_addresses;
 mod sources;

@@ -17,6 +17,7 @@ mod refusals;
 mod request;
 mod resource;
 mod scim;
+mod source;
 mod status;
 mod token;
 
@@ -103,6 +104,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(scim::release))
         .routes(routes!(scim::undo))
         .routes(routes!(scim::confirm))
+        .routes(routes!(source::list))
+        .routes(routes!(source::undo))
+        .routes(routes!(source::confirm))
+        .routes(routes!(source::hooks, source::add_hook))
+        .routes(routes!(source::revoke_hook))
         .routes(routes!(status::show))
         .routes(routes!(status::notices));
     spare_bodies(routes.get_openapi_mut());

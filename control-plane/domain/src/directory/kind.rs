@@ -1,0 +1,91 @@
+//! What kinds of sources there are.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::Denial;
+
+/// How a source speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceKind {
+    /// A directory that manages people over SCIM: one alone manages somebody.
+    Scim,
+    /// A program that says over a signed webhook who pauses, who left and who is back.
+    Hook,
+    /// A directory that is asked over LDAP again and again.
+    Ldap,
+    /// A file of people that admins hand in.
+    File,
+}
+
+impl SourceKind {
+    /// Returns the word for it, as the API and the store write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Scim => "scim",
+            Self::Hook => "hook",
+            Self::Ldap => "ldap",
+            Self::File => "file",
+        }
+    }
+
+    /// Returns the noun of the command line under which somebody decides about a burst of such a source.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Scim => "scim",
+            Self::Hook | Self::Ldap | Self::File => "source",
+        }
+    }
+
+    /// Says whether a source's power reaches everybody who is here, and not only those whom it named as its own: its share of
+    /// people is a share of all then.
+    #[must_use]
+    pub const fn reaches_everybody(self) -> bool {
+        match self {
+            Self::Hook | Self::File => true,
+            Self::Scim | Self::Ldap => false,
+        }
+    }
+
+    /// Says whether an admin's word that somebody is back overrules the source: it said something once, where a directory
+    /// goes on saying it.
+    #[must_use]
+    pub const fn yields_to_hand(self) -> bool {
+        match self {
+            Self::Hook | Self::File => true,
+            Self::Scim | Self::Ldap => false,
+        }
+    }
+}
+
+impl fmt::Display for SourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for SourceKind {
+    type Err = Denial;
+
+    fn from_str(text: &str) -> Result<Self, Denial> {
+        [Self::Scim, Self::Hook, Self::Ldap, Self::File]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| Denial::invalid("a source's kind is `scim`, `hook`, `ldap` or `file`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_read_as_it_is_written() {
+        for kind in [SourceKind::Scim, SourceKind::Hook, SourceKind::Ldap, SourceKind::File] {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+        }
+        assert!("SCIM".parse::<SourceKind>().is_err());
+    }
+}
