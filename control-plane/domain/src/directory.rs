@@ -9,6 +9,7 @@ mod account;
 mod brake;
 mod hook;
 mod kind;
+mod sync;
 
 use doorward_model::{GroupId, GroupName, SourceId, SourceName, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,7 @@ pub use self::account::{Account, EndedBy, Mail, Profile, Return, Turn};
 pub use self::brake::{Burst, DirectoryTerms, PEOPLE_MIN};
 pub use self::hook::{DeliveryId, HOOK_PEOPLE_MAX, HookMessage, Word, hook_signatures, hook_signed, hook_time};
 pub use self::kind::SourceKind;
+pub use self::sync::{SyncChange, SyncColumns, SyncPerson, SyncPlan, SyncRow};
 use crate::{Denial, Principal, PrincipalState, Role};
 
 /// A directory.

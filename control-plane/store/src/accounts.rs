@@ -66,6 +66,15 @@ impl ReadTx {
         self.tx.rows(sql, args![source.uuid()]).await?.iter().map(held).collect()
     }
 
+    /// All accounts of a source, those that it deleted in a burst included, by id.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn accounts_all(&mut self, source: SourceId) -> Result<Vec<Held>, StoreError> {
+        let sql = select_account!("AND a.source_id = $1 ORDER BY a.id");
+        self.tx.rows(sql, args![source.uuid()]).await?.iter().map(held).collect()
+    }
+
     /// The account of this user name, whatever its case, that the source sees.
     ///
     /// # Errors

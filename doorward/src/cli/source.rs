@@ -61,7 +61,6 @@ fn table(sources: &[Source]) -> String {
         let kind = match it.kind {
             SourceSort::Scim => "scim",
             SourceSort::Hook => "hook",
-            SourceSort::Ldap => "ldap",
             SourceSort::File => "file",
         };
         let brake = it.brake_since.map_or_else(|| "off".to_owned(), |since| format!("on, {}", time::short(since)));

@@ -12,8 +12,6 @@ pub enum SourceKind {
     Scim,
     /// A program that says over a signed webhook who pauses, who left and who is back.
     Hook,
-    /// A directory that is asked over LDAP again and again.
-    Ldap,
     /// A file of people that admins hand in.
     File,
 }
@@ -25,7 +23,6 @@ impl SourceKind {
         match self {
             Self::Scim => "scim",
             Self::Hook => "hook",
-            Self::Ldap => "ldap",
             Self::File => "file",
         }
     }
@@ -35,27 +32,17 @@ impl SourceKind {
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Scim => "scim",
-            Self::Hook | Self::Ldap | Self::File => "source",
+            Self::Hook | Self::File => "source",
         }
     }
 
-    /// Says whether a source's power reaches everybody who is here, and not only those whom it named as its own: its share of
-    /// people is a share of all then.
+    /// Says whether such a source manages people: they are its own, it goes on saying whether they are active, and an admin's
+    /// word does not overrule it. Others say something once, of anybody.
     #[must_use]
-    pub const fn reaches_everybody(self) -> bool {
+    pub const fn manages_people(self) -> bool {
         match self {
-            Self::Hook | Self::File => true,
-            Self::Scim | Self::Ldap => false,
-        }
-    }
-
-    /// Says whether an admin's word that somebody is back overrules the source: it said something once, where a directory
-    /// goes on saying it.
-    #[must_use]
-    pub const fn yields_to_hand(self) -> bool {
-        match self {
-            Self::Hook | Self::File => true,
-            Self::Scim | Self::Ldap => false,
+            Self::Scim => true,
+            Self::Hook | Self::File => false,
         }
     }
 }
@@ -70,10 +57,10 @@ impl FromStr for SourceKind {
     type Err = Denial;
 
     fn from_str(text: &str) -> Result<Self, Denial> {
-        [Self::Scim, Self::Hook, Self::Ldap, Self::File]
+        [Self::Scim, Self::Hook, Self::File]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| Denial::invalid("a source's kind is `scim`, `hook`, `ldap` or `file`"))
+            .ok_or_else(|| Denial::invalid("a source's kind is `scim`, `hook` or `file`"))
     }
 }
 
@@ -83,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_kind_is_read_as_it_is_written() {
-        for kind in [SourceKind::Scim, SourceKind::Hook, SourceKind::Ldap, SourceKind::File] {
+        for kind in [SourceKind::Scim, SourceKind::Hook, SourceKind::File] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert!("SCIM".parse::<SourceKind>().is_err());

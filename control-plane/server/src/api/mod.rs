@@ -20,6 +20,7 @@ mod scim;
 pub mod shapes;
 mod source;
 mod status;
+mod sync;
 mod token;
 
 pub use account::{
@@ -45,4 +46,5 @@ pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
 pub use source::{Hook, HookMade, HookNew, HookRevoke, HookSecretShown, Source, SourceSort};
 pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
+pub use sync::{PeopleSync, PeopleSynced, SyncChanged, SyncCompared, SyncGone, SyncLeft, SyncLine, SyncProblem};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -14,8 +14,6 @@ pub enum SourceSort {
     Scim,
     /// A signed webhook.
     Hook,
-    /// A directory that is asked over LDAP.
-    Ldap,
     /// A file of people.
     File,
 }

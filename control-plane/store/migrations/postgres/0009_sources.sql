@@ -1,5 +1,5 @@
--- Sources of every kind: directories over SCIM, webhooks, directories that are asked over LDAP, files of people.
-ALTER TABLE sources ADD COLUMN kind TEXT NOT NULL DEFAULT 'scim' CHECK (kind IN ('scim', 'hook', 'ldap', 'file'));
+-- Sources of every kind: directories over SCIM, webhooks ('hook'), files of people ('file').
+ALTER TABLE sources ADD COLUMN kind TEXT NOT NULL DEFAULT 'scim';
 
 -- A person has one account at each source that speaks of them; that one directory alone manages them is decided before.
 DROP INDEX accounts_live_principal;

@@ -10,6 +10,7 @@ pub(crate) mod hooks;
 pub(crate) mod manage;
 mod said;
 pub(crate) mod sources;
+pub(crate) mod sync;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
@@ -47,7 +48,7 @@ impl<'a> Work<'a> {
     async fn burst(&mut self) -> Result<Burst, Refusal> {
         let since = self.source.counted_since(&self.app.directory, self.now);
         let burst = self.tx.burst(self.source.id, since).await?;
-        if !self.source.kind.reaches_everybody() {
+        if self.source.kind.manages_people() {
             return Ok(burst);
         }
         let active = self.tx.counts(self.now).await?.people;
@@ -133,9 +134,9 @@ pub(crate) async fn note_by_hand(
             account.by_hand_at = account.by_hand_at.or(Some(now));
         } else if action == Action::PersonRestore {
             let source = tx.source(account.source).await?.ok_or_else(lost_source)?;
-            if account.suspended_at.is_some() && !source.kind.yields_to_hand() {
+            if account.suspended_at.is_some() && source.kind.manages_people() {
                 let email = &person.email;
-                let way = format!("keep them by hand with `doorward {} release {email}`", source.kind.noun());
+                let way = format!("keep them by hand with `doorward scim release {email}`");
                 return Err(domain::managed(&format!("whether {email} is active"), &source.name, &way).into());
             }
             account = Account { by_hand_at: None, suspended_at: None, held_at: None, deleted_at: None, ..account };

@@ -4,6 +4,7 @@ use doorward_domain::{
     self as domain, Account, Action, AlertKind, EndedBy, Principal, PrincipalState, Role, Source, Subject, Turn, Word,
 };
 use doorward_model::{Email, Timestamp};
+use doorward_store::WriteTx;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -83,7 +84,7 @@ async fn off(
 ) -> Result<Outcome, Refusal> {
     let account = match known {
         Some(account) => account,
-        None => first_word(&mut work, &person).await?,
+        None => first_word(&mut work.tx, &work.source, &person, work.now).await?,
     };
     if account.suspended_at.is_none() {
         work.count_off().await?;
@@ -121,19 +122,24 @@ async fn off(
 
 /// The account that a source's first word about somebody makes. They were here before, and whoever else suspended them keeps
 /// them suspended.
-async fn first_word(work: &mut Work<'_>, person: &Principal) -> Result<Account, Refusal> {
-    let others = work.tx.accounts_of(person.id).await?;
+pub(super) async fn first_word(
+    tx: &mut WriteTx,
+    source: &Source,
+    person: &Principal,
+    now: Timestamp,
+) -> Result<Account, Refusal> {
+    let others = tx.accounts_of(person.id).await?;
     let by_hand = others.iter().find_map(|other| other.by_hand_at);
     let by_another = others.iter().any(|other| other.suspended_at.is_some());
     let suspended = person.state == PrincipalState::Suspended;
     let account = Account {
-        by_hand_at: by_hand.or((suspended && !by_another).then_some(work.now)),
-        created_at: person.created_at.min(earlier(work.now)),
+        by_hand_at: by_hand.or((suspended && !by_another).then_some(now)),
+        created_at: person.created_at.min(earlier(now)),
         // Addresses move from one person to another; this never does.
         user_name: person.id.to_string(),
-        ..manage::given(&work.source, person, work.now)
+        ..manage::given(source, person, now)
     };
-    work.tx.account_add(&account).await?;
+    tx.account_add(&account).await?;
     Ok(account)
 }
 

@@ -17,7 +17,6 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::Source>, R
             kind: match source.kind {
                 SourceKind::Scim => SourceSort::Scim,
                 SourceKind::Hook => SourceSort::Hook,
-                SourceKind::Ldap => SourceSort::Ldap,
                 SourceKind::File => SourceSort::File,
             },
             name: source.name,

@@ -62,6 +62,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     let mut routes = OpenApiRouter::with_openapi(ApiDescription::openapi())
         .routes(routes!(person::list, person::add))
         .routes(routes!(person::show))
+        .routes(routes!(person::sync))
         .routes(routes!(person::offboard))
         .routes(routes!(person::suspend))
         .routes(routes!(person::restore))
