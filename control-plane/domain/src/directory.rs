@@ -15,6 +15,7 @@ use doorward_model::{GroupId, GroupName, SourceId, SourceName, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 pub use self::account::{Account, EndedBy, Mail, Profile, Return, Turn};
+pub(crate) use self::brake::is_too_many;
 pub use self::brake::{Burst, DirectoryTerms, PEOPLE_MIN};
 pub use self::hook::{DeliveryId, HOOK_PEOPLE_MAX, HookMessage, Word, hook_signatures, hook_signed, hook_time};
 pub use self::kind::SourceKind;

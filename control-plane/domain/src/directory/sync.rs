@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use doorward_model::{Email, PersonName, SourceName, Timestamp};
 
-use super::DirectoryTerms;
+use super::{DirectoryTerms, is_too_many};
 use crate::{Principal, PrincipalKind, PrincipalState, Role};
 
 /// A line of the file.
@@ -107,7 +107,7 @@ impl SyncPlan {
         }
         plan.added.sort_by_key(|row| (row.kind == PrincipalKind::Contractor, row.line));
         let active = here.iter().filter(|it| it.person.state == PrincipalState::Active).count();
-        plan.braked = terms.are_too_many(count(plan.gone.len()), count(active));
+        plan.braked = is_too_many(count(plan.gone.len()), count(active), terms.brake_share);
         plan
     }
 

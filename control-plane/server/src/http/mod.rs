@@ -6,6 +6,7 @@ mod auth;
 mod extract;
 pub(crate) mod hooks;
 mod layers;
+pub(crate) mod oidc;
 pub(crate) mod pages;
 mod proxies;
 pub(crate) mod scim;
