@@ -14,7 +14,7 @@ fn a_spreadsheet_is_looked_at_and_then_done() {
     let server = ControlPlane::start();
     server.with_people();
     let staff = "Email;Name;Kind;Sponsor;Until;Desk\r\nsupport@shop.example;Support desk;staff;;;4\r\n";
-    let contractor = "anna@agency.example;\"Berg; Anna\";contractor;support@shop.example;2099-01-31;\r\n";
+    let contractor = "anna@agency.example;\"Berg; Anna\";contractor;support@shop.example;2033-01-31;\r\n";
     let text = format!("\u{feff}{staff}{contractor}");
     let before = server.json("person list");
     let looked = sync(&server, &text, "--dry-run");
@@ -29,7 +29,7 @@ fn a_spreadsheet_is_looked_at_and_then_done() {
     let done = sync(&server, &text, "--yes --json").json();
     assert_eq!((done["applied"].as_bool(), &done["unchanged"]), (Some(true), &serde_json::json!(1)), "{done}");
     let anna = server.json("person show anna@agency.example");
-    assert_eq!((&anna["name"], &anna["until"]), (&"Berg; Anna".into(), &"2099-02-01T00:00:00Z".into()));
+    assert_eq!((&anna["name"], &anna["until"]), (&"Berg; Anna".into(), &"2033-02-01T00:00:00Z".into()));
     assert_eq!(server.json("person show dba@agency.example")["state"], "departed");
     assert!(
         sync(&server, &text, "--yes").done().contains("0 added, 0 changed, 0 back, 0 gone, 0 left alone, 2 the same")

@@ -1,11 +1,15 @@
 //! A file of people against the people who are here: who is added, changed, back or gone, and who is left alone.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use doorward_model::{Email, PersonName, SourceName, Timestamp};
 
 use super::{DirectoryTerms, is_too_many};
 use crate::{Principal, PrincipalKind, PrincipalState, Role};
+
+/// The latest end that is taken: ten years from here.
+const UNTIL_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +101,11 @@ impl SyncPlan {
                 plan.problems.push((row.line, format!("{} stands in line {line} already", row.email)));
                 continue;
             }
+            if row.until.is_some_and(|end| end > now.checked_add(UNTIL_MAX).unwrap_or(Timestamp::MAX)) {
+                let what = "an end is at most ten years away: leave it empty for none";
+                plan.problems.push((row.line, format!("{}: {what}", row.email)));
+                continue;
+            }
             match people.get(&row.email) {
                 None => plan.add(row, &staff, now),
                 Some(it) => plan.compare(row, columns, it, &staff),
@@ -136,14 +145,16 @@ impl SyncPlan {
             let why = format!("{} here and {} in the file: a file does not change that", person.kind, row.kind);
             return self.left.push((email.clone(), why));
         }
-        if columns.sponsor && person.kind == PrincipalKind::Contractor {
-            // Who answers for them may be missing in the file, and take them along.
-            if let Some(problem) = sponsor_problem(&SyncRow { kind: person.kind, ..row.clone() }, staff) {
+        if person.kind == PrincipalKind::Contractor && person.state == PrincipalState::Active {
+            // Who answers for them may be missing in the file, and would take them along.
+            let answers = if columns.sponsor { row.sponsor.clone() } else { sponsor.clone() };
+            let row = SyncRow { kind: person.kind, sponsor: answers, ..row.clone() };
+            if let Some(problem) = sponsor_problem(&row, staff) {
                 return self.problems.push((row.line, problem));
             }
-            if *sponsor != row.sponsor {
-                what.push(format!("sponsor: {} → {}", or_nobody(sponsor.as_ref()), or_nobody(row.sponsor.as_ref())));
-            }
+        }
+        if columns.sponsor && person.kind == PrincipalKind::Contractor && *sponsor != row.sponsor {
+            what.push(format!("sponsor: {} → {}", or_nobody(sponsor.as_ref()), or_nobody(row.sponsor.as_ref())));
         }
         if columns.until && person.not_after != row.until {
             what.push(format!("until: {} → {}", or_never(person.not_after), or_never(row.until)));
@@ -310,9 +321,10 @@ mod tests {
             contractor(4, "c@a.example", None),
             staff,
             contractor(6, "d@a.example", Some("gone@a.example")),
+            SyncRow { until: Some(t(900_000_000)), ..row(7, "f@a.example") },
         ];
         let lines: Vec<u64> = plan(&rows, &[here(1, "gone@a.example")]).problems.iter().map(|it| it.0).collect();
-        assert_eq!(lines, [3, 4, 5, 6]);
+        assert_eq!(lines, [3, 4, 5, 6, 7]);
     }
 
     #[test]
