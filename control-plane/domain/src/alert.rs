@@ -27,6 +27,10 @@ pub enum AlertKind {
     SignInLocked,
     /// Somebody who can sign in already was given a link that replaces what they sign in with.
     InvitedAgain,
+    /// The database took no revocation, so it was kept on the control plane's own disk.
+    RevocationJournalled,
+    /// What was kept so is written to the database.
+    JournalWritten,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
     /// Somebody was suspended because nobody saw them for long, or so many would have been that somebody has to look first.
@@ -54,6 +58,8 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
+    (AlertKind::RevocationJournalled, "revocation_journalled"),
+    (AlertKind::JournalWritten, "journal_written"),
     (AlertKind::CertificateEnds, "certificate_ends"),
     (AlertKind::Disuse, "disuse"),
     (AlertKind::DirectoryBrake, "directory_brake"),
@@ -84,6 +90,8 @@ impl AlertKind {
             | Self::PasskeyCopied
             | Self::SignInLocked
             | Self::InvitedAgain
+            | Self::RevocationJournalled
+            | Self::JournalWritten
             | Self::CertificateEnds
             | Self::Disuse
             | Self::DirectoryBrake

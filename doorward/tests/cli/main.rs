@@ -19,5 +19,6 @@ mod input;
 mod login;
 mod people_file;
 mod reach;
+mod replicas;
 mod server;
 mod story;

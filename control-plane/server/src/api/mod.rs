@@ -6,6 +6,7 @@
 mod account;
 mod audit;
 mod device;
+mod ending;
 mod error;
 mod gateway;
 mod grant;
@@ -31,6 +32,7 @@ pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState, Reachable, Routes,
 };
+pub use ending::{EndingReceipt, PersonEnding};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
 pub use grant::{Grant, GrantAdded, GrantNew, GrantState};
@@ -45,6 +47,6 @@ pub use request::{Request, RequestApproval, RequestApproved, RequestNew, Request
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
 pub use source::{Hook, HookMade, HookNew, HookRevoke, HookSecretShown, Source, SourceSort};
-pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
+pub use status::{Alert, Certificate, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
 pub use sync::{PeopleSync, PeopleSynced, SyncChanged, SyncCompared, SyncGone, SyncLeft, SyncLine, SyncProblem};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -7,10 +7,12 @@ mod handlers;
 mod hub;
 mod pump;
 mod read;
+mod replicas;
 mod session;
 mod usage;
 
 pub(crate) use handlers::{enrol, routes};
 pub(crate) use hub::{Confirmation, Hub};
+pub(crate) use replicas::Replicas;
 pub(crate) use session::Identity;
 pub(crate) use usage::Use;

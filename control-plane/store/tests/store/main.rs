@@ -5,9 +5,11 @@
 mod access;
 mod accounts;
 mod common;
+mod copy;
 mod disuse;
 mod hooks;
 mod people;
+mod replicas;
 mod service_addresses;
 mod sources;
 mod state;

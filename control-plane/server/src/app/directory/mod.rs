@@ -8,6 +8,7 @@ pub(crate) mod due;
 pub(crate) mod groups;
 pub(crate) mod hooks;
 pub(crate) mod manage;
+mod outage;
 mod said;
 pub(crate) mod sources;
 pub(crate) mod sync;
@@ -21,6 +22,7 @@ use doorward_model::{DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::Value;
 
+pub(crate) use self::outage::note_by_source;
 use super::revocation::follow_up;
 use super::{App, Record, Refusal, alerts};
 

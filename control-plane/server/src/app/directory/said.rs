@@ -194,6 +194,9 @@ async fn commit(
         detail.insert("grants".to_owned(), json!(effect.grants_revoked));
         detail.insert("devices".to_owned(), json!(applied.devices));
         detail.insert("state".to_owned(), json!(effect.principal.state));
+        for (name, value) in people::recorded(&applied.with, applied.requests) {
+            detail.insert(name.to_owned(), value);
+        }
         devices = applied.devices;
     }
     work.commit(action, Subject::Person(person.email.clone()), detail, devices).await

@@ -236,10 +236,15 @@ impl Doing<'_> {
         let applied = people::apply(&mut tx, self.actor, &effect, None, now).await?;
         self.warnings.extend(sponsors::warnings(&effect.principal, &applied.lost, false));
         let suspended: Vec<&Email> = applied.lost.suspended.iter().map(|contractor| &contractor.email).collect();
-        let detail = json!({
-            "file": "missing", "state": effect.principal.state, "devices": applied.devices, "grants": effect.grants_revoked,
+        let mut detail = json!({
+            "because": "missing in the file", "state": effect.principal.state, "devices": applied.devices, "grants": effect.grants_revoked,
             "suspended": suspended, "resources": applied.lost.resources,
         });
+        if let Value::Object(detail) = &mut detail {
+            for (name, value) in people::recorded(&applied.with, applied.requests) {
+                detail.insert(name.to_owned(), value);
+            }
+        }
         self.commit(tx, action, email.clone(), detail, applied.devices).await
     }
 
