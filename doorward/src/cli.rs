@@ -8,10 +8,13 @@ mod device;
 mod gateway;
 mod grant;
 mod group;
+mod hook;
 mod lockdown;
 mod login;
 mod owner;
+mod people_file;
 mod person;
+mod person_sync;
 mod preshared_key;
 mod receipts;
 mod records;
@@ -19,6 +22,7 @@ mod replica;
 mod request;
 mod resource;
 mod scim;
+mod source;
 mod status;
 mod time;
 mod token;
@@ -141,6 +145,12 @@ enum Command {
     /// Directories: identity providers that say who is there (SCIM)
     #[command(subcommand, after_help = scim::EXAMPLES)]
     Scim(scim::ScimCommand),
+    /// Webhooks: programs that say, signed, who pauses and who left
+    #[command(subcommand, after_help = hook::EXAMPLES)]
+    Hook(hook::HookCommand),
+    /// Sources of people of every kind, and what they did to many at once
+    #[command(subcommand, after_help = source::EXAMPLES)]
+    Source(source::SourceCommand),
     /// Logs in to a server elsewhere as yourself, in a browser; needs --server
     #[command(after_help = login::EXAMPLES)]
     Login(login::LoginArgs),
@@ -195,6 +205,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
         }
         Command::Token(command) => with_client(common, &data, async |client| token::run(command, client, out).await),
         Command::Scim(command) => with_client(common, &data, async |client| scim::run(command, client, out).await),
+        Command::Hook(command) => with_client(common, &data, async |client| hook::run(command, client, out).await),
+        Command::Source(command) => with_client(common, &data, async |client| source::run(command, client, out).await),
         Command::Login(args) => log_in(common, &data, &args, out),
         Command::Logout => log_out(common, &data, out),
         Command::Status => with_client(common, &data, async |client| status::run(client, out).await),

@@ -127,6 +127,8 @@ actions! {
     RequestApprove = "request.approve",
     /// Deny a request.
     RequestDeny = "request.deny",
+    /// Change a person's name, sponsor or end date as a file of people says.
+    PersonUpdate = "person.update",
     /// Say what a person may do for others.
     PersonRole = "person.role",
     /// Say who answers for a contractor.
@@ -358,6 +360,7 @@ const fn need(action: Action) -> Need {
         | Action::SourceConfirm => Need::Admin,
         Action::PersonAdd
         | Action::PersonRestore
+        | Action::PersonUpdate
         | Action::PersonSponsor
         | Action::ResourceAdd
         | Action::ResourceOwner

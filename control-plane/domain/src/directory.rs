@@ -1,18 +1,25 @@
 //! Directories: sources outside of Doorward that say who is there, who pauses and who left.
 //!
-//! A source has power over its own people alone: those it made, and those an admin handed over. It says nothing about
-//! roles, and about whoever has one it can only take access away. What it takes away is taken at once; what it gives back,
-//! it gives back in small numbers, and never somebody who departed.
+//! A directory that manages people has power over its own alone: those it made, and those an admin handed over. Other sources
+//! only take access away, from anybody but owners, and take back what they took themselves. No source says anything about
+//! roles, and about whoever has one it can only take access away. What is taken away is taken at once; what is given back is
+//! given back in small numbers, never to somebody who departed, and only where no other source says otherwise.
 
 mod account;
 mod brake;
+mod hook;
+mod kind;
+mod sync;
 
 use doorward_model::{GroupId, GroupName, SourceId, SourceName, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-pub use self::account::{Account, EndedBy, Mail, Profile, Turn};
+pub use self::account::{Account, EndedBy, Mail, Profile, Return, Turn};
 pub(crate) use self::brake::is_too_many;
 pub use self::brake::{Burst, DirectoryTerms, PEOPLE_MIN};
+pub use self::hook::{DeliveryId, HOOK_PEOPLE_MAX, HookMessage, Word, hook_signatures, hook_signed, hook_time};
+pub use self::kind::SourceKind;
+pub use self::sync::{SyncChange, SyncColumns, SyncPerson, SyncPlan, SyncRow};
 use crate::{Denial, Principal, PrincipalState, Role};
 
 /// A directory.
@@ -22,6 +29,8 @@ pub struct Source {
     pub id: SourceId,
     /// The name; the audit has it where the source did something.
     pub name: SourceName,
+    /// How it speaks.
+    pub kind: SourceKind,
     /// When the first token was made for it.
     pub created_at: Timestamp,
     /// Where the brake is on: from when on what the source took away counts to the burst.

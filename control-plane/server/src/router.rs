@@ -11,7 +11,7 @@ use utoipa::openapi::OpenApi;
 use crate::app::health::in_time;
 use crate::app::{App, Refusal};
 use crate::feed;
-use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, oidc, pages, scim};
+use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, hooks, no_route, oidc, pages, scim};
 
 /// The API and the pages, for the admin socket and for HTTPS.
 pub(crate) fn web_router(app: &App) -> Router {
@@ -26,6 +26,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
         .merge(scim::router(app))
+        .merge(hooks::router())
         .route(oidc::LOGOUT_PATH, post(oidc::logout))
         .merge(pages::ceremonies())
         .merge(pages::router(app))

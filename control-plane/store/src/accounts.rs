@@ -1,4 +1,4 @@
-//! Accounts: people as their directory knows them.
+//! Accounts: people as sources know them.
 
 use doorward_domain::{Account, Burst, EndedBy, Principal};
 use doorward_model::{AccountId, PrincipalId, SourceId, Timestamp};
@@ -66,6 +66,15 @@ impl ReadTx {
         self.tx.rows(sql, args![source.uuid()]).await?.iter().map(held).collect()
     }
 
+    /// All accounts of a source, those that it deleted in a burst included, by id.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn accounts_all(&mut self, source: SourceId) -> Result<Vec<Held>, StoreError> {
+        let sql = select_account!("AND a.source_id = $1 ORDER BY a.id");
+        self.tx.rows(sql, args![source.uuid()]).await?.iter().map(held).collect()
+    }
+
     /// The account of this user name, whatever its case, that the source sees.
     ///
     /// # Errors
@@ -84,21 +93,33 @@ impl ReadTx {
         self.tx.rows(sql, args![source.uuid(), id]).await?.iter().map(held).collect()
     }
 
-    /// The account of a person, where a source manages them, deleted ones of a burst included.
+    /// The account of a person at the directory that manages them, deleted ones of a burst included.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn account_of(&mut self, person: PrincipalId) -> Result<Option<Account>, StoreError> {
-        let sql = select_account!("AND a.principal_id = $1");
+        let sql = select_account!(
+            "AND a.principal_id = $1 AND EXISTS (SELECT 1 FROM sources s WHERE s.id = a.source_id AND s.kind = 'scim')"
+        );
         self.tx.row(sql, args![person.uuid()]).await?.as_ref().map(account).transpose()
     }
 
-    /// Whose account a person had last, and who ended it.
+    /// The accounts of a person at all sources, deleted ones of a burst included.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn accounts_of(&mut self, person: PrincipalId) -> Result<Vec<Account>, StoreError> {
+        let sql = select_account!("AND a.principal_id = $1 ORDER BY a.id");
+        self.tx.rows(sql, args![person.uuid()]).await?.iter().map(account).collect()
+    }
+
+    /// Whose account a person had last at a directory that managed them, and who ended it.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn account_ended(&mut self, person: PrincipalId) -> Result<Option<(SourceId, EndedBy)>, StoreError> {
         let sql = "SELECT source_id, ended_by FROM accounts WHERE principal_id = $1 AND ended_at IS NOT NULL \
+                   AND EXISTS (SELECT 1 FROM sources s WHERE s.id = source_id AND s.kind = 'scim') \
                    ORDER BY ended_at DESC LIMIT 1";
         let row = self.tx.row(sql, args![person.uuid()]).await?;
         row.map(|row| Ok((SourceId::new(row.get("source_id")?), row.parsed("ended_by")?))).transpose()
@@ -158,7 +179,8 @@ impl WriteTx {
     pub async fn account_add(&mut self, account: &Account) -> Result<(), StoreError> {
         self.require_free(account).await?;
         let sql = "INSERT INTO accounts (id, source_id, principal_id, external_id, user_name, user_name_key, profile, \
-                   created_at, changed_at, suspended_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+                   created_at, changed_at, suspended_at, by_hand_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         let args = args![
             account.id.uuid(),
             account.source.uuid(),
@@ -170,6 +192,7 @@ impl WriteTx {
             account.created_at,
             account.changed_at,
             account.suspended_at,
+            account.by_hand_at,
         ];
         self.tx.execute(sql, args).await.map(drop)
     }
@@ -211,11 +234,20 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Ends whatever account a person has.
+    /// Ends an account.
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
-    pub async fn account_end(&mut self, person: PrincipalId, by: EndedBy, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn account_end(&mut self, id: AccountId, by: EndedBy, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "UPDATE accounts SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
+        self.tx.execute(sql, args![id.uuid(), now, by.as_str()]).await.map(drop)
+    }
+
+    /// Ends whatever accounts a person has.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn accounts_end(&mut self, person: PrincipalId, by: EndedBy, now: Timestamp) -> Result<(), StoreError> {
         let sql = "UPDATE accounts SET ended_at = $2, ended_by = $3 WHERE principal_id = $1 AND ended_at IS NULL";
         self.tx.execute(sql, args![person.uuid(), now, by.as_str()]).await.map(drop)
     }

@@ -161,6 +161,7 @@ impl Store {
         tx.receipts_prune(now).await?;
         tx.decisions_prune(now).await?;
         tx.accounts_prune(now).await?;
+        tx.hook_deliveries_prune(now).await?;
         tx.end_notices_prune(now).await?;
         tx.commit_observation().await?;
         self.replicas_prune().await

@@ -212,8 +212,8 @@ impl WriteTx {
         }
         if effect.principal.state == PrincipalState::Departed {
             self.groups_leave_all(effect.principal.id).await?;
-            // Whoever put them out before this says so itself; else it was done by hand.
-            self.account_end(effect.principal.id, EndedBy::Hand, now).await?;
+            // The source that put them out says so itself before this; for every other it is as done by hand.
+            self.accounts_end(effect.principal.id, EndedBy::Hand, now).await?;
             ended.tokens = self.api_tokens_end(&format!("person:{}", effect.principal.email), now).await?;
         }
         Ok(ended)

@@ -1,4 +1,4 @@
-//! Directories, their tokens and their groups.
+//! Sources of people; of directories over SCIM also the tokens and the groups.
 
 use doorward_domain::{Source, SourceGroup, SourceToken, TokenHash};
 use doorward_model::{AccountId, GroupId, GroupName, PrincipalId, SourceId, SourceName, Timestamp};
@@ -23,6 +23,7 @@ fn source(row: &Row) -> Result<Source, StoreError> {
     Ok(Source {
         id: SourceId::new(row.get("s_id")?),
         name: row.parsed("s_name")?,
+        kind: row.parsed("s_kind")?,
         created_at: row.time("s_created_at")?,
         brake_since: row.time_opt("s_brake_since")?,
         brake_cleared_at: row.time_opt("s_brake_cleared_at")?,
@@ -32,7 +33,8 @@ fn source(row: &Row) -> Result<Source, StoreError> {
 macro_rules! select_source {
     ($more:literal, $tail:literal) => {
         concat!(
-            "SELECT s.id AS s_id, s.name AS s_name, s.created_at AS s_created_at, s.brake_since AS s_brake_since, ",
+            "SELECT s.id AS s_id, s.name AS s_name, s.kind AS s_kind, s.created_at AS s_created_at, ",
+            "s.brake_since AS s_brake_since, ",
             "s.brake_cleared_at AS s_brake_cleared_at ",
             $more,
             " FROM sources s ",
@@ -203,8 +205,9 @@ impl WriteTx {
     /// # Errors
     /// Any [`StoreError`] of writing.
     pub async fn source_add(&mut self, source: &Source) -> Result<(), StoreError> {
-        let sql = "INSERT INTO sources (id, name, created_at) VALUES ($1, $2, $3)";
-        self.tx.execute(sql, args![source.id.uuid(), source.name.as_str(), source.created_at]).await.map(drop)
+        let sql = "INSERT INTO sources (id, name, kind, created_at) VALUES ($1, $2, $3, $4)";
+        let args = args![source.id.uuid(), source.name.as_str(), source.kind.as_str(), source.created_at];
+        self.tx.execute(sql, args).await.map(drop)
     }
 
     /// Writes whether the brake is on.

@@ -8,7 +8,7 @@ use doorward_control_plane::api::{
 use doorward_model::{Email, PersonName, TimeLimit};
 
 use super::resource::join;
-use super::{device, grant, receipts, time};
+use super::{device, grant, person_sync, receipts, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
 use crate::output::{self, Output, Rows};
@@ -55,6 +55,9 @@ pub(super) enum PersonCommand {
         /// The email address
         email: Email,
     },
+    /// Makes the people here those of a spreadsheet (CSV): shows what differs, then does it
+    #[command(after_help = person_sync::EXAMPLES)]
+    Sync(person_sync::SyncArgs),
     /// Shows what ended when somebody was suspended or offboarded, and when gateways enforced it
     #[command(after_help = "Examples:\n  doorward person endings dba@agency.example")]
     Endings {
@@ -158,6 +161,7 @@ pub(super) async fn run(command: PersonCommand, client: &Client, out: Output) ->
             let person: Person = client.post(&format!("{}/restore", path(&email)), &EndRequest::default()).await?;
             out.result(&person, |it| format!("{} is {} again\n{}", it.email, state(it.state), details(it)))
         }
+        PersonCommand::Sync(args) => person_sync::run(&args, client, out).await,
         PersonCommand::Endings { email } => {
             let endings: Vec<PersonEnding> = client.get(&format!("{}/endings", path(&email))).await?;
             out.result(&endings, |endings| told(&email, endings))

@@ -96,19 +96,25 @@ pub(super) async fn run(command: ScimCommand, client: &Client, out: Output) -> R
         }
         ScimCommand::Undo { name } => {
             let decided: ScimDecided = client.post(&of(&name, "undo"), &serde_json::json!({})).await?;
-            out.result(&decided, |it| {
-                let mut lines = vec![format!("{} is undone; active again: {}", it.name, join_or_dash(&it.people))];
-                lines.extend(it.left.iter().map(|why| format!("left as it is: {why}")));
-                lines.join("\n")
-            })
+            out.result(&decided, undone)
         }
         ScimCommand::Confirm { name } => {
             let decided: ScimDecided = client.post(&of(&name, "confirm"), &serde_json::json!({})).await?;
-            out.result(&decided, |it| {
-                format!("{} goes on; they depart as it said: {}", it.name, join_or_dash(&it.people))
-            })
+            out.result(&decided, confirmed)
         }
     }
+}
+
+/// Says what was taken back.
+pub(super) fn undone(it: &ScimDecided) -> String {
+    let mut lines = vec![format!("{} is undone; active again: {}", it.name, join_or_dash(&it.people))];
+    lines.extend(it.left.iter().map(|why| format!("left as it is: {why}")));
+    lines.join("\n")
+}
+
+/// Says what takes its course.
+pub(super) fn confirmed(it: &ScimDecided) -> String {
+    format!("{} goes on; they depart as it said: {}", it.name, join_or_dash(&it.people))
 }
 
 async fn token(command: TokenCommand, client: &Client, out: Output) -> Result<(), CliError> {

@@ -17,6 +17,7 @@ mod device;
 mod harness;
 mod input;
 mod login;
+mod people_file;
 mod reach;
 mod replicas;
 mod server;

@@ -137,6 +137,17 @@ pub struct Account {
     pub changed_at: Timestamp,
 }
 
+/// What stands in the way of somebody whom a source says is active again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {
+    /// Nothing.
+    Free,
+    /// A person's decision: they are one of too many at once.
+    Waits,
+    /// Another source, which says that they are not active.
+    HeldElsewhere,
+}
+
 /// What follows from what a source said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
@@ -160,15 +171,21 @@ impl Account {
         Turn { account, effect }
     }
 
-    /// The source says that somebody is active again. `waits` where that is one of too many at once.
+    /// The source says that somebody is active again.
     ///
     /// # Errors
     /// A denial for somebody whose own end date came.
-    pub fn turn_on(&self, person: &Principal, devices: &[Device], waits: bool, now: Timestamp) -> Result<Turn, Denial> {
+    pub fn turn_on(
+        &self,
+        person: &Principal,
+        devices: &[Device],
+        back: Return,
+        now: Timestamp,
+    ) -> Result<Turn, Denial> {
         if self.suspended_at.is_none() {
             return Ok(Turn { account: self.clone(), effect: None });
         }
-        if waits {
+        if back == Return::Waits {
             let account = Self { held_at: self.held_at.or(Some(now)), changed_at: now, ..self.clone() };
             return Ok(Turn { account, effect: None });
         }
@@ -180,9 +197,10 @@ impl Account {
             changed_at: now,
             ..self.clone()
         };
-        let effect = match (person.state, self.by_hand_at) {
-            (PrincipalState::Suspended, None) => Some(restore(person, devices, now)?),
-            (PrincipalState::Suspended, Some(_)) | (PrincipalState::Active | PrincipalState::Departed, _) => None,
+        let is_free = self.by_hand_at.is_none() && back == Return::Free;
+        let effect = match person.state {
+            PrincipalState::Suspended if is_free => Some(restore(person, devices, now)?),
+            PrincipalState::Suspended | PrincipalState::Active | PrincipalState::Departed => None,
         };
         Ok(Turn { account, effect })
     }
@@ -221,6 +239,7 @@ pub(crate) mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::SourceKind;
     use crate::lease::fixtures::{device, grant, person, t};
 
     fn account() -> Account {
@@ -245,6 +264,7 @@ pub(crate) mod tests {
         Source {
             id: account().source,
             name: "okta".parse().unwrap(),
+            kind: SourceKind::Scim,
             created_at: t(0),
             brake_since,
             brake_cleared_at: None,
@@ -258,7 +278,7 @@ pub(crate) mod tests {
         assert_eq!((effect.principal.state, effect.devices_revoked.len()), (PrincipalState::Suspended, 0));
         let again = off.account.turn_off(&effect.principal, &[device(1, 1)], t(7));
         assert_eq!((again.account.suspended_at, again.effect), (Some(t(5)), None), "the first time counts");
-        let on = off.account.turn_on(&effect.principal, &[device(1, 1)], false, t(9)).unwrap();
+        let on = off.account.turn_on(&effect.principal, &[device(1, 1)], Return::Free, t(9)).unwrap();
         assert_eq!(on.effect.unwrap().principal.state, PrincipalState::Active);
         assert_eq!((on.account.suspended_at, on.account.reactivated_at), (None, Some(t(9))));
     }
@@ -269,7 +289,7 @@ pub(crate) mod tests {
         let off = account().turn_off(&person(1), &[], t(5)).account;
         assert_eq!([14, 15].map(|at| off.is_due(&source(None), &terms, t(at))), [false, true]);
         assert!(!off.is_due(&source(Some(t(1))), &terms, t(99)));
-        let held = off.turn_on(&person(1), &[], true, t(6)).unwrap();
+        let held = off.turn_on(&person(1), &[], Return::Waits, t(6)).unwrap();
         assert!(held.effect.is_none() && !held.account.is_due(&source(None), &terms, t(99)));
         assert!(!account().is_due(&source(None), &terms, t(99)));
     }
@@ -278,11 +298,19 @@ pub(crate) mod tests {
     fn a_source_cannot_take_back_what_was_done_by_hand() {
         let suspended = Principal { state: PrincipalState::Suspended, ..person(1) };
         let by_hand = Account { by_hand_at: Some(t(1)), ..account() };
-        let on = by_hand.turn_on(&suspended, &[], false, t(9)).unwrap();
+        let on = by_hand.turn_on(&suspended, &[], Return::Free, t(9)).unwrap();
         assert_eq!(on.effect, None);
         let both = by_hand.turn_off(&suspended, &[], t(5)).account;
-        let on = both.turn_on(&suspended, &[], false, t(9)).unwrap();
+        let on = both.turn_on(&suspended, &[], Return::Free, t(9)).unwrap();
         assert_eq!((on.effect, on.account.suspended_at, on.account.by_hand_at), (None, None, Some(t(1))));
+    }
+
+    #[test]
+    fn nobody_comes_back_whom_another_source_holds() {
+        let off = account().turn_off(&person(1), &[], t(5));
+        let suspended = off.effect.unwrap().principal;
+        let on = off.account.turn_on(&suspended, &[], Return::HeldElsewhere, t(9)).unwrap();
+        assert_eq!((on.effect, on.account.suspended_at), (None, None), "this source has nothing against them any more");
     }
 
     #[test]

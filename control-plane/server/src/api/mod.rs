@@ -19,7 +19,9 @@ mod request;
 mod resource;
 mod scim;
 pub mod shapes;
+mod source;
 mod status;
+mod sync;
 mod token;
 
 pub use account::{
@@ -44,5 +46,7 @@ pub use person::{
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
+pub use source::{Hook, HookMade, HookNew, HookRevoke, HookSecretShown, Source, SourceSort};
 pub use status::{Alert, Certificate, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
+pub use sync::{PeopleSync, PeopleSynced, SyncChanged, SyncCompared, SyncGone, SyncLeft, SyncLine, SyncProblem};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

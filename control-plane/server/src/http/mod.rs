@@ -1,9 +1,10 @@
-//! HTTP: the routes of the API in `api`, the pages in `pages`, what directories speak in `scim`, what browsers need in `web`, and what every route has in
-//! common: bodies and queries that name what is wrong with them, credentials, headers, limits.
+//! HTTP: the routes of the API in `api`, the pages in `pages`, what directories speak in `scim`, what webhooks send in
+//! `hooks`, what browsers need in `web`, and what every route has in common: bodies and queries that name what is wrong with them, credentials, headers, limits.
 
 pub(crate) mod api;
 mod auth;
 mod extract;
+pub(crate) mod hooks;
 mod layers;
 pub(crate) mod oidc;
 pub(crate) mod pages;

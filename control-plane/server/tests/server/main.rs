@@ -41,6 +41,10 @@ mod forged;
 #[cfg(test)]
 mod gateway;
 #[cfg(test)]
+mod hook_client;
+#[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod idp;
@@ -86,5 +90,7 @@ mod scim_providers;
 mod sessions;
 #[cfg(test)]
 mod smtp;
+#[cfg(test)]
+mod sync;
 #[cfg(test)]
 mod world;

@@ -97,12 +97,16 @@ fn body(method: &str, path: &str) -> Body {
 fn api_body(method: &str, path: &str) -> Body {
     Body::Json(match (method, path) {
         ("POST", "/api/v1/people") => json!({ "email": "new@shop.example", "name": "N", "kind": "staff" }),
+        ("POST", "/api/v1/people/sync") => json!({ "lines": [] }),
         ("POST", "/api/v1/grants") => json!({ "email": NOBODY, "resource": "none", "for": "1h" }),
         ("POST", "/api/v1/resources") => json!({ "name": "matrix", "targets": ["10.9.9.9"], "allow": ["tcp/1"] }),
         ("POST", "/api/v1/devices") => json!({ "email": NOBODY, "name": "x", "public_key": public_key(9) }),
         ("PUT", "/api/v1/devices/{id}/preshared-key") => json!({ "preshared_key": null }),
         ("PUT", "/api/v1/lockdown") => json!({ "on": false }),
-        ("POST", "/api/v1/gateways/tokens" | "/api/v1/tokens" | "/api/v1/groups" | "/api/v1/scim/tokens") => {
+        (
+            "POST",
+            "/api/v1/gateways/tokens" | "/api/v1/tokens" | "/api/v1/groups" | "/api/v1/scim/tokens" | "/api/v1/hooks",
+        ) => {
             json!({ "name": "matrix" })
         }
         ("POST", "/api/v1/groups/{name}/members" | "/api/v1/scim/sources/{name}/people") => json!({ "email": NOBODY }),
@@ -124,6 +128,8 @@ fn api_body(method: &str, path: &str) -> Body {
             | "/api/v1/requests/{id}/withdraw"
             | "/api/v1/scim/sources/{name}/undo"
             | "/api/v1/scim/sources/{name}/confirm"
+            | "/api/v1/sources/{name}/undo"
+            | "/api/v1/sources/{name}/confirm"
             | "/api/v1/owner/link"
             | "/api/v1/logout",
         ) => json!({}),

@@ -7,6 +7,7 @@ mod accounts;
 mod common;
 mod copy;
 mod disuse;
+mod hooks;
 mod people;
 mod replicas;
 mod service_addresses;

@@ -1,7 +1,7 @@
 //! Directories, their tokens, accounts and groups on both engines.
 
 use doorward_domain::{
-    Account, ApiToken, EndedBy, Group, Mail, Profile, Source, SourceGroup, SourceToken, TokenHash, offboard,
+    Account, ApiToken, EndedBy, Group, Mail, Profile, Source, SourceGroup, SourceKind, SourceToken, TokenHash, offboard,
 };
 use doorward_model::{AccountId, GroupId, SourceId, Timestamp};
 use doorward_store::test_support::TestDatabase;
@@ -21,6 +21,7 @@ fn source(name: &str) -> Source {
     Source {
         id: SourceId::new(Uuid::now_v7()),
         name: name.parse().unwrap(),
+        kind: SourceKind::Scim,
         created_at: t(1),
         brake_since: None,
         brake_cleared_at: None,
@@ -145,9 +146,9 @@ async fn a_burst_is_counted_and_what_ended_counts_too(database: TestDatabase) {
     assert_eq!(tx.accounts_maybe_due(t(5)).await.unwrap().len(), 1);
     tx.source_update(&Source { brake_since: Some(t(1)), ..okta.clone() }).await.unwrap();
     assert_eq!(tx.accounts_maybe_due(t(5)).await.unwrap().len(), 0, "nobody is due while the brake is on");
-    tx.account_end(world.staff.id, EndedBy::Source, t(8)).await.unwrap();
+    tx.account_end(one.id, EndedBy::Source, t(8)).await.unwrap();
     assert_eq!(counted(tx.burst(okta.id, t(2)).await.unwrap()), (1, 1, 1, 1));
-    tx.account_end(world.contractor.id, EndedBy::Hand, t(9)).await.unwrap();
+    tx.account_end(two.id, EndedBy::Hand, t(9)).await.unwrap();
     assert_eq!(counted(tx.burst(okta.id, t(2)).await.unwrap()), (1, 0, 0, 0), "what an admin ends is none of it");
     tx.commit(entry(9), Outbox::None).await.unwrap();
 }

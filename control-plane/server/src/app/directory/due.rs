@@ -21,7 +21,8 @@ async fn depart_one(app: &App) -> Result<bool, Refusal> {
     drop(read);
     let mut work = Work::begin(app, &source).await?;
     // Decided once more inside the transaction: the source may have taken them back meanwhile.
-    let Some(account) = work.tx.account_of(account.principal).await? else { return Ok(true) };
+    let live = work.tx.accounts_of(account.principal).await?.into_iter().find(|it| it.id == account.id);
+    let Some(account) = live else { return Ok(true) };
     let person = work.tx.person(account.principal).await?;
     let Some(person) = person.filter(|_| account.is_due(&work.source, &app.directory, work.now)) else {
         return Ok(false);
@@ -29,7 +30,7 @@ async fn depart_one(app: &App) -> Result<bool, Refusal> {
     let devices = work.tx.devices_of(person.id).await?;
     let grants: Vec<_> = work.tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
     let effect = domain::offboard(&person, &devices, &grants, work.now);
-    work.tx.account_end(person.id, EndedBy::Source, work.now).await?;
+    work.tx.account_end(account.id, EndedBy::Source, work.now).await?;
     let applied = people::apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
     let detail = json!({
         "because": if account.deleted_at.is_some() { "deleted" } else { "the cooling period is over" },

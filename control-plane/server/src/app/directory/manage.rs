@@ -1,7 +1,8 @@
 //! What admins do about directories: hand people over, keep them, and decide about what was done to many at once.
 
 use doorward_domain::{
-    self as domain, Account, Action, Actor, EndedBy, Mail, Principal, PrincipalState, Profile, Source, Subject,
+    self as domain, Account, Action, Actor, EndedBy, Mail, Principal, PrincipalState, Profile, Source, SourceKind,
+    Subject,
 };
 use doorward_model::{AccountId, DeviceId, Email, SourceName, Timestamp};
 use doorward_store::{Outbox, WriteTx};
@@ -9,7 +10,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::tokens;
-use super::{lost_source, people_of};
+use super::{lost_source, people_of, way_back};
 use crate::api::ScimDecided;
 use crate::app::find::{self, live_devices};
 use crate::app::revocation::follow_up;
@@ -22,7 +23,7 @@ pub(crate) async fn adopt(app: &App, actor: &Actor, name: &SourceName, email: &E
     allow(actor, Action::SourceAdopt, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = tokens::find(&mut tx, name).await?;
+    let source = tokens::find(&mut tx, name, SourceKind::Scim).await?;
     let person = find::person(&mut tx, email).await?;
     let owner = match tx.account_of(person.id).await? {
         Some(account) => tx.source(account.source).await?.map(|source| source.name),
@@ -34,8 +35,8 @@ pub(crate) async fn adopt(app: &App, actor: &Actor, name: &SourceName, email: &E
     app.commit(tx, record, Outbox::None).await.map(drop)
 }
 
-/// The account of somebody who was here before the directory knew them.
-fn given(source: &Source, person: &Principal, now: Timestamp) -> Account {
+/// The account of somebody who was here before the source knew them.
+pub(super) fn given(source: &Source, person: &Principal, now: Timestamp) -> Account {
     let mail = Mail { value: person.email.to_string(), kind: Some("work".to_owned()), primary: Some(true) };
     Account {
         id: AccountId::new(Uuid::now_v7()),
@@ -70,7 +71,7 @@ pub(crate) async fn release(app: &App, actor: &Actor, email: &Email) -> Result<(
     for membership in &groups {
         tx.group_leave(membership.group, person.id).await?;
     }
-    tx.account_end(person.id, EndedBy::Hand, now).await?;
+    tx.account_end(account.id, EndedBy::Hand, now).await?;
     let devices = if groups.is_empty() { Vec::new() } else { live_devices(&mut tx, person.id).await? };
     let left: Vec<&str> = groups.iter().map(|group| group.display_name.as_str()).collect();
     let detail = json!({ "source": source.name, "left": left, "devices": devices });
@@ -84,7 +85,7 @@ pub(crate) async fn undo(app: &App, actor: &Actor, name: &SourceName) -> Result<
     allow(actor, Action::SourceUndo, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = tokens::find(&mut tx, name).await?;
+    let source = tokens::known(&mut tx, name).await?;
     // Without a brake there is no burst, and those who wait are all there is to take back.
     let since = source.brake_since.unwrap_or(Timestamp::MAX);
     let (mut people, mut devices, mut left) = (Vec::new(), Vec::new(), Vec::new());
@@ -92,7 +93,7 @@ pub(crate) async fn undo(app: &App, actor: &Actor, name: &SourceName) -> Result<
         match take_back(&mut tx, &account, &person, now).await {
             Ok(Some(concerned)) => devices.extend(concerned),
             Ok(None) => {
-                left.push(format!("{} is suspended by hand", person.email));
+                left.push(format!("{} is suspended by hand, or by another source", person.email));
                 continue;
             }
             // One person whom nobody answers for, or whose own time is over, holds up nobody else.
@@ -118,7 +119,8 @@ async fn take_back(
 ) -> Result<Option<Vec<DeviceId>>, Refusal> {
     people::require_sponsor(tx, person, now).await?;
     let devices = tx.devices_of(person.id).await?;
-    let turn = account.turn_on(person, &devices, false, now)?;
+    let back = way_back(tx, account).await?;
+    let turn = account.turn_on(person, &devices, back, now)?;
     // It does not count as one more that the source took back.
     tx.account_update(&Account { reactivated_at: account.reactivated_at, ..turn.account }).await?;
     let Some(effect) = turn.effect else { return Ok(None) };
@@ -132,7 +134,7 @@ pub(crate) async fn confirm(app: &App, actor: &Actor, name: &SourceName) -> Resu
     allow(actor, Action::SourceConfirm, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = tokens::find(&mut tx, name).await?;
+    let source = tokens::known(&mut tx, name).await?;
     let Some(since) = source.brake_since else {
         return Err(Refusal::Conflict(format!("the brake of {name} is not on: there is nothing to confirm")));
     };

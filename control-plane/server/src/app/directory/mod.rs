@@ -1,16 +1,23 @@
-//! Directories: what a source of people (SCIM) does to its own people and groups, and what admins do about sources.
+//! Sources of people: what a directory (SCIM) does to its own people and groups, what other sources say of anybody, and what
+//! admins do about sources.
 //!
 //! A change answers after its commit and does not wait for receipts, because identity providers have timeouts; the
 //! receipts are followed and recorded like any others.
 
 pub(crate) mod due;
 pub(crate) mod groups;
+pub(crate) mod hooks;
 pub(crate) mod manage;
 mod outage;
+mod said;
+pub(crate) mod sources;
+pub(crate) mod sync;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
-use doorward_domain::{self as domain, Action, Actor, Alert, AlertKind, Burst, Group, Principal, Source, Subject};
+use doorward_domain::{
+    self as domain, Account, Action, Actor, Alert, AlertKind, Burst, Group, Principal, Return, Source, Subject,
+};
 use doorward_model::{DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::Value;
@@ -42,7 +49,12 @@ impl<'a> Work<'a> {
 
     async fn burst(&mut self) -> Result<Burst, Refusal> {
         let since = self.source.counted_since(&self.app.directory, self.now);
-        Ok(self.tx.burst(self.source.id, since).await?)
+        let burst = self.tx.burst(self.source.id, since).await?;
+        if self.source.kind.manages_people() {
+            return Ok(burst);
+        }
+        let active = self.tx.counts(self.now).await?.people;
+        Ok(Burst { active, people: active.saturating_add(burst.disabled), ..burst })
     }
 
     /// Counts one more who is disabled, and turns the brake on where that is one too many.
@@ -55,10 +67,11 @@ impl<'a> Work<'a> {
             self.source.brake_since = Some(self.source.counted_since(&self.app.directory, self.now));
             self.tx.source_update(&self.source).await?;
             let (name, disabled) = (&self.source.name, burst.disabled.saturating_add(1));
+            let noun = self.source.kind.noun();
             self.alerts.push(format!(
                 "{name} disabled {disabled} people within minutes: they are suspended, and nobody departs until somebody \
-                 looked; if it was an accident `doorward scim undo {name}` takes them back, if not \
-                 `doorward scim confirm {name}` lets it run its course"
+                 looked; if it was an accident `doorward {noun} undo {name}` takes them back, if not \
+                 `doorward {noun} confirm {name}` lets it run its course"
             ));
         }
         Ok(())
@@ -72,10 +85,10 @@ impl<'a> Work<'a> {
         let waits =
             self.source.brake_since.is_some() || self.burst().await?.trips_with_one_more_on(&self.app.directory);
         if waits {
-            let name = &self.source.name;
+            let (name, noun) = (&self.source.name, self.source.kind.noun());
             self.alerts.push(format!(
                 "{name} takes many people back at once: whoever is one too many stays suspended until somebody looked; \
-                 `doorward scim undo {name}` takes them all back"
+                 `doorward {noun} undo {name}` takes them all back"
             ));
         }
         Ok(waits)
@@ -110,30 +123,38 @@ pub(crate) async fn raise(app: &App, kind: AlertKind, message: String) {
     alerts::raise(app, alert).await;
 }
 
-/// Notes on an account what an admin does by hand. Suspending always works, and is not the source's to take back; whom
-/// the source suspended comes back through the source.
+/// Notes on accounts what an admin does by hand. Suspending always works, and is no source's to take back; whom a directory
+/// suspended comes back through the directory.
 pub(crate) async fn note_by_hand(
     tx: &mut WriteTx,
     person: &Principal,
     action: Action,
     now: Timestamp,
 ) -> Result<(), Refusal> {
-    let Some(mut account) = tx.account_of(person.id).await? else { return Ok(()) };
-    if action == Action::PersonSuspend {
-        account.by_hand_at = account.by_hand_at.or(Some(now));
-    } else if action == Action::PersonRestore {
-        if account.suspended_at.is_some() {
-            let source = tx.source(account.source).await?;
-            let name = source.map(|source| source.name).ok_or_else(lost_source)?;
-            let email = &person.email;
-            let way = format!("keep them by hand with `doorward scim release {email}`");
-            return Err(domain::managed(&format!("whether {email} is active"), &name, &way).into());
+    for mut account in tx.accounts_of(person.id).await? {
+        if action == Action::PersonSuspend {
+            account.by_hand_at = account.by_hand_at.or(Some(now));
+        } else if action == Action::PersonRestore {
+            let source = tx.source(account.source).await?.ok_or_else(lost_source)?;
+            if account.suspended_at.is_some() && source.kind.manages_people() {
+                let email = &person.email;
+                let way = format!("keep them by hand with `doorward scim release {email}`");
+                return Err(domain::managed(&format!("whether {email} is active"), &source.name, &way).into());
+            }
+            account = Account { by_hand_at: None, suspended_at: None, held_at: None, deleted_at: None, ..account };
+        } else {
+            return Ok(());
         }
-        account.by_hand_at = None;
-    } else {
-        return Ok(());
+        tx.account_update(&account).await?;
     }
-    Ok(tx.account_update(&account).await?)
+    Ok(())
+}
+
+/// Says whether another source stands in the way of somebody's return.
+async fn way_back(tx: &mut WriteTx, account: &Account) -> Result<Return, Refusal> {
+    let others = tx.accounts_of(account.principal).await?;
+    let is_held = others.iter().any(|other| other.id != account.id && other.suspended_at.is_some());
+    Ok(if is_held { Return::HeldElsewhere } else { Return::Free })
 }
 
 /// Refuses to make somebody a member of a group whose members a source names.

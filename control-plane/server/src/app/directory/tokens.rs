@@ -1,8 +1,8 @@
 //! Directories' tokens: make, list, revoke, and whose one is. They open `/scim/v2` and nothing else.
 
-use doorward_domain::{Action, Actor, SOURCE_TOKENS_MAX, Source, SourceToken, Subject, TokenHash};
+use doorward_domain::{Action, Actor, SOURCE_TOKENS_MAX, Source, SourceKind, SourceToken, Subject, TokenHash};
 use doorward_model::{SourceId, SourceName, Timestamp};
-use doorward_store::{Outbox, ReadTx};
+use doorward_store::{Outbox, ReadTx, WriteTx};
 use jiff::SignedDuration;
 use serde_json::json;
 use uuid::Uuid;
@@ -23,7 +23,8 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<ScimSource>, Re
     allow_read(actor)?;
     let mut read = app.store.read().await?;
     let mut found = Vec::new();
-    for source in read.sources().await? {
+    let sources = read.sources().await?;
+    for source in sources.into_iter().filter(|source| source.kind == SourceKind::Scim) {
         let burst = read.burst(source.id, Timestamp::MAX).await?;
         let tokens = read.source_tokens(source.id).await?.into_iter().map(|token| ScimToken {
             created_at: token.created_at,
@@ -49,15 +50,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, name: SourceName) -> Result<Sc
     let now = app.clock.now();
     let token = format!("{PREFIX}{}", fresh_secret()?.as_str());
     let mut tx = app.store.write().await?;
-    let source = match tx.source_by_name(&name).await? {
-        Some(source) => source,
-        None => {
-            let id = SourceId::new(Uuid::now_v7());
-            let source = Source { id, name: name.clone(), created_at: now, brake_since: None, brake_cleared_at: None };
-            tx.source_add(&source).await?;
-            source
-        }
-    };
+    let source = found_or_made(&mut tx, &name, SourceKind::Scim, now).await?;
     if tx.source_tokens(source.id).await?.len() >= SOURCE_TOKENS_MAX {
         return Err(Refusal::Conflict(format!(
             "{name} has {SOURCE_TOKENS_MAX} tokens already: end the older with `doorward scim token revoke {name} --older`"
@@ -76,7 +69,7 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &SourceName, older: b
     allow(actor, Action::SourceTokenRevoke, &subject)?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let source = find(&mut tx, name).await?;
+    let source = find(&mut tx, name, SourceKind::Scim).await?;
     let latest = tx.source_tokens(source.id).await?.last().map(|token| token.created_at);
     let before = latest.filter(|_| older).unwrap_or(Timestamp::MAX);
     let ended = tx.source_tokens_revoke(source.id, before, now).await?;
@@ -92,11 +85,39 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &SourceName, older: b
     Ok(())
 }
 
-/// Finds a directory by name.
-pub(super) async fn find(read: &mut ReadTx, name: &SourceName) -> Result<Source, Refusal> {
-    let missing =
-        || Refusal::NotFound(format!("no directory has the name {name}: `doorward scim token list` shows all"));
+/// Finds a source by name, or makes it.
+pub(super) async fn found_or_made(
+    tx: &mut WriteTx,
+    name: &SourceName,
+    kind: SourceKind,
+    now: Timestamp,
+) -> Result<Source, Refusal> {
+    if let Some(source) = tx.source_by_name(name).await? {
+        return require_kind(source, kind);
+    }
+    let id = SourceId::new(Uuid::now_v7());
+    let source = Source { id, name: name.clone(), kind, created_at: now, brake_since: None, brake_cleared_at: None };
+    tx.source_add(&source).await?;
+    Ok(source)
+}
+
+/// Finds a source of a kind by name.
+pub(super) async fn find(read: &mut ReadTx, name: &SourceName, kind: SourceKind) -> Result<Source, Refusal> {
+    require_kind(known(read, name).await?, kind)
+}
+
+/// Finds a source by name, whatever its kind.
+pub(super) async fn known(read: &mut ReadTx, name: &SourceName) -> Result<Source, Refusal> {
+    let missing = || Refusal::NotFound(format!("no source has the name {name}: `doorward source list` shows all"));
     read.source_by_name(name).await?.ok_or_else(missing)
+}
+
+fn require_kind(source: Source, kind: SourceKind) -> Result<Source, Refusal> {
+    if source.kind == kind {
+        return Ok(source);
+    }
+    let Source { name, kind: other, .. } = &source;
+    Err(Refusal::Conflict(format!("{name} is the name of a source of another kind ({other}): choose another name")))
 }
 
 /// Returns whose token this is, or `None` for one that does not count. The lookup is by hash, so that its time says

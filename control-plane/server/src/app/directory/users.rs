@@ -2,14 +2,14 @@
 
 use doorward_domain::{
     self as domain, Account, Action, Effect, EndedBy, NewPrincipal, Principal, PrincipalKind, PrincipalState, Profile,
-    Source, Subject,
+    Return, Source, Subject,
 };
 use doorward_model::{AccountId, DeviceId, Email, PersonName, PrincipalId};
 use doorward_store::{Held, ReadTx, SourceMember};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Work, outage};
+use super::{Work, outage, way_back};
 use crate::app::decide::while_it_commits;
 use crate::app::find::live_devices;
 use crate::app::{App, Refusal, people};
@@ -184,7 +184,7 @@ async fn back(
         // They are as suspended as they were, and whoever looks at the burst decides.
         account.suspended_at = before.suspended_at;
         account.by_hand_at = before.by_hand_at;
-        work.tx.account_end(person.id, EndedBy::Source, work.now).await?;
+        work.tx.account_end(before.id, EndedBy::Source, work.now).await?;
         return Ok(person);
     }
     let ended = work.tx.account_ended(person.id).await?;
@@ -275,7 +275,8 @@ async fn turn(work: &mut Work<'_>, doing: &mut Doing, view: &mut View, active: b
             people::require_sponsor(&mut work.tx, person, work.now).await?;
         }
         doing.note("waits", json!(waits));
-        account.turn_on(person, &devices, waits, work.now)?
+        let back = if waits { Return::Waits } else { way_back(&mut work.tx, account).await? };
+        account.turn_on(person, &devices, back, work.now)?
     } else {
         return Ok(());
     };
@@ -336,7 +337,7 @@ async fn delete(mut work: Work<'_>, view: View) -> Result<(), Refusal> {
         work.tx.account_update(&turn.account).await?;
         Action::PersonSuspend
     } else {
-        work.tx.account_end(person.id, EndedBy::Source, work.now).await?;
+        work.tx.account_end(account.id, EndedBy::Source, work.now).await?;
         Action::PersonOffboard
     };
     let mut devices = Vec::new();

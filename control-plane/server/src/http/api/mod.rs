@@ -17,6 +17,7 @@ mod refusals;
 mod request;
 mod resource;
 mod scim;
+mod source;
 mod status;
 mod token;
 
@@ -61,6 +62,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
     let mut routes = OpenApiRouter::with_openapi(ApiDescription::openapi())
         .routes(routes!(person::list, person::add))
         .routes(routes!(person::show))
+        .routes(routes!(person::sync))
         .routes(routes!(person::offboard))
         .routes(routes!(person::suspend))
         .routes(routes!(person::restore))
@@ -104,6 +106,11 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(scim::release))
         .routes(routes!(scim::undo))
         .routes(routes!(scim::confirm))
+        .routes(routes!(source::list))
+        .routes(routes!(source::undo))
+        .routes(routes!(source::confirm))
+        .routes(routes!(source::hooks, source::add_hook))
+        .routes(routes!(source::revoke_hook))
         .routes(routes!(status::show))
         .routes(routes!(status::notices));
     spare_bodies(routes.get_openapi_mut());

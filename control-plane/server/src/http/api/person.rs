@@ -6,8 +6,10 @@ use doorward_model::Email;
 
 use super::Refusals;
 use crate::api::{
-    EndOutcome, EndRequest, Person, PersonEnding, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet, shapes,
+    EndOutcome, EndRequest, PeopleSync, PeopleSynced, Person, PersonEnding, PersonNew, PersonOffboard, PersonRoleSet,
+    PersonSponsorSet, shapes,
 };
+use crate::app::directory::sync as files;
 use crate::app::{Answer, App, Caller, Was, endings, people, sponsors};
 use crate::http::{ApiJson, ApiPath};
 
@@ -26,6 +28,17 @@ pub(crate) async fn add(
     ApiJson(new): ApiJson<PersonNew>,
 ) -> Answer<Person, StatusCode> {
     people::add(&app, &caller.0, new).await.map(|person| (StatusCode::CREATED, axum::Json(person)))
+}
+
+/// Compares a file of people with who is here, and with the comparison's digest does what it says.
+#[utoipa::path(post, path = "/api/v1/people/sync", tag = "people", request_body = PeopleSync,
+    responses((status = 200, body = PeopleSynced), Refusals))]
+pub(crate) async fn sync(
+    State(app): State<App>,
+    caller: Caller,
+    ApiJson(file): ApiJson<PeopleSync>,
+) -> Answer<PeopleSynced> {
+    files::sync(&app, &caller.0, file).await.map(axum::Json)
 }
 
 /// Shows a person.

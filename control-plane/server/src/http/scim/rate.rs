@@ -1,4 +1,4 @@
-//! How much a directory may ask for, by its token.
+//! How much a source may ask for, by its token or its secret.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ pub(crate) struct SourceRate {
 
 impl SourceRate {
     /// Says whether one more request with this token is answered.
-    pub(super) fn admit(&self, token: TokenHash) -> bool {
+    pub(crate) fn admit(&self, token: TokenHash) -> bool {
         self.admit_at(token, Instant::now())
     }
 

@@ -1,0 +1,93 @@
+//! Sources of people, and webhooks, for admins; what webhooks themselves send is in `docs/webhook.md`.
+
+use doorward_model::{SourceName, Timestamp};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::shapes;
+
+/// How a source speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceSort {
+    /// A directory over SCIM.
+    Scim,
+    /// A signed webhook.
+    Hook,
+    /// A file of people.
+    File,
+}
+
+/// A source of people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Source {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: SourceName,
+    /// How it speaks.
+    pub kind: SourceSort,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// People of whom it said something.
+    pub people: u64,
+    /// Those of them whom it says are not active.
+    pub suspended: u64,
+    /// Where the brake is on: from when on changes count to the burst.
+    pub brake_since: Option<Timestamp>,
+}
+
+/// `POST /api/v1/hooks`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HookNew {
+    /// The webhook's name; it is made with its first secret.
+    #[schema(value_type = shapes::SourceName)]
+    pub name: SourceName,
+}
+
+/// A webhook's secret, shown once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookMade {
+    /// The webhook.
+    #[schema(value_type = String)]
+    pub name: SourceName,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The secret, `dwh1_…`: what messages are signed with.
+    pub secret: String,
+    /// Where messages go.
+    pub url: String,
+}
+
+/// A webhook's secret without the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HookSecretShown {
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+    /// When it was used last, to the minute.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// A webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Hook {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: SourceName,
+    /// When its first secret was made.
+    pub created_at: Timestamp,
+    /// Its secrets that count, the oldest first.
+    pub secrets: Vec<HookSecretShown>,
+}
+
+/// `DELETE /api/v1/hooks/{name}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct HookRevoke {
+    /// Whether the latest secret goes on counting.
+    #[serde(default)]
+    pub older: bool,
+}
