@@ -16,6 +16,7 @@ mod receipts;
 mod records;
 mod request;
 mod resource;
+mod scim;
 mod status;
 mod time;
 mod token;
@@ -129,6 +130,9 @@ enum Command {
     /// API tokens, for DOORWARD_TOKEN
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
+    /// Directories: identity providers that say who is there (SCIM)
+    #[command(subcommand, after_help = scim::EXAMPLES)]
+    Scim(scim::ScimCommand),
     /// Logs in to a server elsewhere as yourself, in a browser; needs --server
     #[command(after_help = login::EXAMPLES)]
     Login(login::LoginArgs),
@@ -180,6 +184,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
             with_client(common, &data, async |client| gateway::run(command, client, out).await)
         }
         Command::Token(command) => with_client(common, &data, async |client| token::run(command, client, out).await),
+        Command::Scim(command) => with_client(common, &data, async |client| scim::run(command, client, out).await),
         Command::Login(args) => log_in(common, &data, &args, out),
         Command::Logout => log_out(common, &data, out),
         Command::Status => with_client(common, &data, async |client| status::run(client, out).await),

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
-use doorward_control_plane::{AcmeSection, ControlPlaneConfig, MailSection, OidcSection, ServerSection};
+use doorward_control_plane::{
+    AcmeSection, ControlPlaneConfig, DirectoryTerms, MailSection, OidcSection, ServerSection,
+};
 use doorward_gateway::{GatewayConfig, GatewaySection};
 use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
 use ipnet::{Ipv4Net, Ipv6Net};
@@ -82,6 +84,12 @@ pub(crate) enum ConfigError {
         /// What was asked for.
         ttl: Duration,
     },
+    /// `[directory] brake_share` is no share.
+    #[error("[directory] brake_share = {share} is no share: give 1 to 100, in percent of a directory's people")]
+    BrakeShare {
+        /// What was asked for.
+        share: u8,
+    },
 }
 
 /// The file's shape.
@@ -96,6 +104,7 @@ struct DoorwardToml {
     network: NetworkSection,
     authority: AuthoritySection,
     sign_in: SignInSection,
+    directory: DirectorySection,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -138,6 +147,24 @@ struct SignInSection {
     window: Duration,
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DirectorySection {
+    #[serde(deserialize_with = "span")]
+    cooling: Duration,
+    /// In percent.
+    brake_share: u8,
+    #[serde(deserialize_with = "span")]
+    brake_within: Duration,
+}
+
+impl Default for DirectorySection {
+    fn default() -> Self {
+        let DirectoryTerms { cooling, brake_share, brake_within } = DirectoryTerms::default();
+        Self { cooling, brake_share, brake_within }
+    }
+}
+
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a span such as \"30s\", \"15m\" or \"12h\"")]
@@ -166,6 +193,7 @@ pub(crate) struct Config {
     routes: Routes,
     authority_ttl: Duration,
     sign_in_window: Duration,
+    directory: DirectoryTerms,
     data_dir: PathBuf,
     text: String,
 }
@@ -226,7 +254,12 @@ impl Config {
         if !AUTHORITY_TTL.contains(&file.authority.ttl) {
             return Err(ConfigError::AuthorityTtl { ttl: file.authority.ttl });
         }
+        let DirectorySection { cooling, brake_share, brake_within } = file.directory;
+        if !(1..=100).contains(&brake_share) {
+            return Err(ConfigError::BrakeShare { share: brake_share });
+        }
         Ok(Self {
+            directory: DirectoryTerms { cooling, brake_share, brake_within },
             server: file.server,
             acme: file.acme,
             mail: file.mail,
@@ -260,6 +293,7 @@ impl Config {
             routes: self.routes,
             authority_ttl: self.authority_ttl,
             sign_in_window: self.sign_in_window,
+            directory: self.directory,
             data_dir: self.data_dir.clone(),
         }
     }

@@ -86,3 +86,11 @@ id!(
     /// Names one gateway, from its enrolment on.
     GatewayId
 );
+id!(
+    /// Names a directory from which people come and go: an identity provider that speaks SCIM.
+    SourceId
+);
+id!(
+    /// Names a person towards one source, from when it made them until it let them go.
+    AccountId
+);

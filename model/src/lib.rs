@@ -25,12 +25,12 @@ pub use feed::{
     Removal, Revision, SNAPSHOT_PAGE_LEASES_MAX, Snapshot, SnapshotPage, USAGE_DEVICES_MAX, UsageReport,
 };
 pub use feed::{Delta, GatewayEvent, GatewayEventKind};
-pub use id::{DeviceId, GatewayId, GrantId, GroupId, IdError, PrincipalId, RequestId, ResourceId};
+pub use id::{AccountId, DeviceId, GatewayId, GrantId, GroupId, IdError, PrincipalId, RequestId, ResourceId, SourceId};
 /// A point in time on the wall clock, UTC (RFC 3339 in text).
 pub use jiff::Timestamp;
 pub use key::{KeyError, PresharedKey, PublicKey};
 pub use lease::{EndReason, Lease, Rule, Tombstone};
-pub use name::{DeviceName, GatewayName, GroupName, NameError, PersonName, ResourceName};
+pub use name::{DeviceName, GatewayName, GroupName, NameError, PersonName, ResourceName, SourceName};
 pub use network::{ServiceAddress, TunnelNetwork, TunnelNetworkError};
 pub use resource::{Allow, AllowError, PortRange, Protocol, Target, TargetError};
 pub use steering::{is_steering, repeatable};

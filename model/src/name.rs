@@ -108,6 +108,11 @@ name!(
     |text| token("group", text, 63).map(|name| name.to_lowercase())
 );
 name!(
+    /// A directory source's name, lower case: `okta`.
+    SourceName,
+    |text| token("source", text, 63).map(|name| name.to_lowercase())
+);
+name!(
     /// A person's name in any script, one line: `Support desk`.
     PersonName,
     person_name

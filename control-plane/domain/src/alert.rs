@@ -29,6 +29,10 @@ pub enum AlertKind {
     InvitedAgain,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
+    /// A directory disabled or took back more people at once than it may.
+    DirectoryBrake,
+    /// A directory said something about who is active that cannot be read.
+    DirectoryUnreadable,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -49,6 +53,8 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
     (AlertKind::CertificateEnds, "certificate_ends"),
+    (AlertKind::DirectoryBrake, "directory_brake"),
+    (AlertKind::DirectoryUnreadable, "directory_unreadable"),
 ];
 
 impl AlertKind {
@@ -75,7 +81,9 @@ impl AlertKind {
             | Self::PasskeyCopied
             | Self::SignInLocked
             | Self::InvitedAgain
-            | Self::CertificateEnds => true,
+            | Self::CertificateEnds
+            | Self::DirectoryBrake
+            | Self::DirectoryUnreadable => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use doorward_model::{DeviceId, Email, GatewayName, GrantId, GroupName, PrincipalId, RequestId, ResourceName};
+use doorward_model::{
+    DeviceId, Email, GatewayName, GrantId, GroupName, PrincipalId, RequestId, ResourceName, SourceName,
+};
 
 use crate::{Denial, Role, SignedIn};
 
@@ -23,6 +25,11 @@ pub enum Actor {
         /// The token's name.
         name: String,
     },
+    /// A directory, through SCIM; and time, where it finishes what a directory began.
+    Source {
+        /// Its name.
+        name: SourceName,
+    },
     /// A gateway, over the feed.
     Gateway {
         /// Its name.
@@ -39,6 +46,7 @@ impl fmt::Display for Actor {
             Self::LocalAdmin { uid, name: None } => write!(f, "local:{uid}"),
             Self::Person(person) => write!(f, "person:{}", person.email),
             Self::ApiToken { name } => write!(f, "token:{}", name.escape_default()),
+            Self::Source { name } => write!(f, "source:{name}"),
             Self::Gateway { name } => write!(f, "gateway:{name}"),
             Self::System => f.write_str("system"),
         }
@@ -187,6 +195,20 @@ actions! {
     LoginAdd = "login.add",
     /// Link an identity provider's account to oneself.
     IdentityLink = "identity.link",
+    /// Make a directory's token, and the directory with its first.
+    SourceTokenAdd = "source.token.add",
+    /// End a directory's tokens.
+    SourceTokenRevoke = "source.token.revoke",
+    /// Hand a person over to a directory.
+    SourceAdopt = "source.adopt",
+    /// Keep a directory's person by hand from here on.
+    SourceRelease = "source.release",
+    /// Take back what a directory did to many at once.
+    SourceUndo = "source.undo",
+    /// Let what a directory did to many at once take its course.
+    SourceConfirm = "source.confirm",
+    /// Change what a directory manages: a name, an address, a group's name.
+    SourceUpdate = "source.update",
 }
 
 /// To what it is done.
@@ -217,6 +239,8 @@ pub enum Subject {
     Gateway(GatewayName),
     /// An API token, by its name.
     Token(String),
+    /// A directory.
+    Source(SourceName),
 }
 
 impl fmt::Display for Subject {
@@ -231,6 +255,7 @@ impl fmt::Display for Subject {
             Self::Device(id) => write!(f, "device:{id}"),
             Self::Gateway(name) => write!(f, "gateway:{name}"),
             Self::Token(name) => write!(f, "token:{}", name.escape_default()),
+            Self::Source(name) => write!(f, "source:{name}"),
         }
     }
 }
@@ -308,7 +333,8 @@ const fn need(action: Action) -> Need {
         | Action::GatewayHello
         | Action::SignInFail
         | Action::SignInLock
-        | Action::CredentialRefuse => Need::Nobody,
+        | Action::CredentialRefuse
+        | Action::SourceUpdate => Need::Nobody,
         Action::Read => Need::Reader,
         Action::AuditRead => Need::AuditReader,
         Action::PersonSuspend
@@ -319,7 +345,9 @@ const fn need(action: Action) -> Need {
         | Action::DeviceRevoke
         | Action::LockdownOn
         | Action::GatewayRemove
-        | Action::TokenRevoke => Need::Admin,
+        | Action::TokenRevoke
+        | Action::SourceTokenRevoke
+        | Action::SourceConfirm => Need::Admin,
         Action::PersonAdd
         | Action::PersonRestore
         | Action::PersonSponsor
@@ -331,8 +359,11 @@ const fn need(action: Action) -> Need {
         | Action::LockdownOff
         | Action::GatewayTokenAdd
         | Action::TokenAdd
-        | Action::PersonInvite => Need::FreshAdmin,
-        Action::GrantAdd | Action::GroupJoin => Need::FreshAdminForOthers,
+        | Action::PersonInvite
+        | Action::SourceTokenAdd
+        | Action::SourceUndo => Need::FreshAdmin,
+        // Who takes themselves out of a directory could not be put out by it any more.
+        Action::GrantAdd | Action::GroupJoin | Action::SourceAdopt | Action::SourceRelease => Need::FreshAdminForOthers,
         Action::PersonRole => Need::FreshOwner,
         Action::RequestRead => Need::AnswererOrReader,
         Action::RequestAdd | Action::RequestWithdraw => Need::OneselfOrProxy,
@@ -363,7 +394,10 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
         Decision::Denied(Denial::refused(format!("{actor} may not do {} to {subject}: {what_to_do}", action.as_str())))
     };
     let allowed = match (actor, need) {
-        (Actor::System, Need::Nobody) => !matches!(action, Action::GatewayEnrol | Action::GatewayHello),
+        (Actor::System, Need::Nobody) => {
+            !matches!(action, Action::GatewayEnrol | Action::GatewayHello | Action::SourceUpdate)
+        }
+        (Actor::Source { .. }, _) => source_may(action),
         (Actor::Gateway { name }, Need::Nobody) => {
             matches!(action, Action::GatewayEnrol | Action::GatewayHello) && *subject == Subject::Gateway(name.clone())
         }
@@ -377,6 +411,22 @@ pub fn authorise(actor: &Actor, action: Action, subject: &Subject) -> Decision {
     if allowed { Decision::Allowed } else { denied("ask a local administrator") }
 }
 
+/// What a directory may do at all; that it is done to its own people and groups is looked after where it is done.
+const fn source_may(action: Action) -> bool {
+    matches!(
+        action,
+        Action::PersonAdd
+            | Action::PersonSuspend
+            | Action::PersonRestore
+            | Action::PersonOffboard
+            | Action::GroupAdd
+            | Action::GroupRemove
+            | Action::GroupJoin
+            | Action::GroupLeave
+            | Action::SourceUpdate
+    )
+}
+
 fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(&str) -> Decision) -> Decision {
     let (own, answers) = match subject {
         Subject::Person(email) => (*email == person.email, false),
@@ -387,7 +437,8 @@ fn person_may(person: &SignedIn, need: Need, subject: &Subject, denied: impl Fn(
         | Subject::Group(_)
         | Subject::Device(_)
         | Subject::Gateway(_)
-        | Subject::Token(_) => (false, false),
+        | Subject::Token(_)
+        | Subject::Source(_) => (false, false),
     };
     let role = person.role;
     // An auditor changes nothing, whatever is theirs.

@@ -56,6 +56,7 @@ fn matrix() -> String {
     for (name, actor) in [
         ("local", Actor::LocalAdmin { uid: 0, name: None }),
         ("token", Actor::ApiToken { name: "ci".to_owned() }),
+        ("source", Actor::Source { name: "okta".parse().unwrap() }),
         ("gateway", Actor::Gateway { name: "main".parse().unwrap() }),
         ("system", Actor::System),
     ] {

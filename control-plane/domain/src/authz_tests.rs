@@ -21,6 +21,20 @@ fn what_time_brings_about_cannot_be_forged() {
     assert!(authorise(&admin, Action::PersonOffboard, &Subject::Everything).require().is_ok());
 }
 
+#[test]
+fn a_directory_manages_people_and_groups_and_gives_nothing() {
+    let source = Actor::Source { name: "okta".parse().unwrap() };
+    let may = |action: &&Action| authorise(&source, **action, &Subject::Everything) == Decision::Allowed;
+    for action in Action::ALL.iter().filter(may) {
+        let word = action.as_str();
+        assert!(word.starts_with("person.") || word.starts_with("group.") || word == "source.update", "{word}");
+    }
+    for action in [Action::PersonRole, Action::GrantAdd, Action::DeviceAdd, Action::Read, Action::PersonInvite] {
+        assert!(authorise(&source, action, &Subject::Everything).require().is_err(), "{action:?}");
+    }
+    assert_eq!(source.to_string(), "source:okta");
+}
+
 fn person(role: Role, fresh: bool) -> Actor {
     let id = PrincipalId::new(uuid::Uuid::from_u128(7));
     Actor::Person(SignedIn { id, email: "anna@shop.example".parse().unwrap(), role, fresh })

@@ -14,6 +14,7 @@ mod authz_matrix;
 mod credential;
 mod denial;
 mod device;
+mod directory;
 mod gateway;
 mod grant;
 mod group;
@@ -41,6 +42,10 @@ pub use credential::{
 };
 pub use denial::{Denial, DenialCode};
 pub use device::{Device, DeviceState, NewDevice, Revocation};
+pub use directory::{
+    Account, Burst, DirectoryTerms, EndedBy, Mail, PEOPLE_MIN, Profile, SOURCE_TOKENS_MAX, Source, SourceGroup,
+    SourceToken, Turn, group_name, managed, may_be_adopted, may_be_edited, taken,
+};
 pub use gateway::{Gateway, Introduction, Receipt};
 pub use grant::{Grant, GrantState, GrantedResource, Grantee, NewGrant, Receiver};
 pub use group::{Group, GroupChanges, Membership, provided_groups};
@@ -58,7 +63,7 @@ pub use resource::{NewResource, Resource};
 pub use role::{Role, SignedIn};
 pub use session::{
     FACTOR_FRESH, LOGIN_TOKEN_MAX, LoginToken, SESSION_IDLE, SESSION_MAX, SESSION_SEEN_EVERY, SignInMethod, WebSession,
-    account_subject, may_sign_in, signed_in,
+    account_subject, may_sign_in, require_provider, signed_in,
 };
 pub use token::{ApiToken, EnrolmentRefusal, EnrolmentToken, TokenHash, check_enrolment};
 

@@ -7,7 +7,7 @@ use doorward_model::{Email, PrincipalId, Timestamp};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::{Actor, Denial, Principal, PrincipalState, SignedIn};
+use crate::{Actor, Denial, Principal, PrincipalState, Role, SignedIn};
 
 /// How long a session lasts without a request (PCI DSS 8.2.8).
 pub const SESSION_IDLE: SignedDuration = SignedDuration::from_mins(15);
@@ -48,6 +48,20 @@ impl SignInMethod {
             Self::PasswordRecovery => "password_recovery",
             Self::Provider => "provider",
             Self::ProviderPasskey => "provider_passkey",
+        }
+    }
+}
+
+/// Holds a sign-in against the rule that people come through the identity provider alone. Owners are left a way of their own,
+/// for the day on which the provider is out of order.
+///
+/// # Errors
+/// A denial that names the provider.
+pub fn require_provider(person: &Principal, method: SignInMethod, provider: &str) -> Result<(), Denial> {
+    match (method, person.role) {
+        (SignInMethod::Provider | SignInMethod::ProviderPasskey, _) | (_, Role::Owner) => Ok(()),
+        (SignInMethod::Passkey | SignInMethod::PasswordTotp | SignInMethod::PasswordRecovery, _) => {
+            Err(Denial::refused(format!("sign in with {provider}: here nobody but an owner signs in any other way")))
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_domain::DirectoryTerms;
 use doorward_model::{DnsName, Email, GroupName, TunnelNetwork};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -99,6 +100,8 @@ pub struct OidcSection {
     /// (RFC 6901), such as `/realm_access/roles`. At each sign-in their memberships become what it says. Absent: memberships
     /// are set here alone.
     pub groups_claim: Option<String>,
+    /// Everybody but owners signs in through the provider alone; owners keep a way of their own.
+    pub only: bool,
     /// What the provider calls a group → the group here. Empty: a group has the same name there and here.
     pub groups: BTreeMap<String, GroupName>,
 }
@@ -114,6 +117,7 @@ impl Default for OidcSection {
             second_factor_amr: Vec::new(),
             second_factor_acr: Vec::new(),
             groups_claim: None,
+            only: false,
             groups: BTreeMap::new(),
         }
     }
@@ -185,6 +189,8 @@ pub struct ControlPlaneConfig {
     pub authority_ttl: Duration,
     /// How long a sign-in lasts; zero: leases follow grants alone.
     pub sign_in_window: Duration,
+    /// What holds for directories.
+    pub directory: DirectoryTerms,
     /// The data folder; it exists and is writable.
     pub data_dir: PathBuf,
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::app::{App, Refusal};
 use crate::feed;
-use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, pages};
+use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, pages, scim};
 
 /// The API and the pages, for the admin socket and for HTTPS.
 pub(crate) fn web_router(app: &App) -> Router {
@@ -24,6 +24,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
+        .merge(scim::router(app))
         .merge(pages::ceremonies())
         .merge(pages::router(app))
         .layer(middleware::from_fn_with_state(app.clone(), guard))

@@ -15,7 +15,7 @@ use crate::app::accounts::{Accounts, Site};
 use crate::app::{App, Server};
 use crate::clock::Clock;
 use crate::feed::Hub;
-use crate::http::Visits;
+use crate::http::{SourceRate, Visits};
 use crate::net::{
     Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
     create_data_dir, feed_tls, open_certificates, portal_tls, serve,
@@ -196,6 +196,8 @@ async fn open(
         clock,
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
+        directory: config.directory,
+        source_rate: SourceRate::default(),
         zone: config.zone.clone(),
         portal: config.server.url.clone(),
         routes: config.routes,

@@ -10,6 +10,7 @@
 //! Architecture invariant: no rules (they are in `doorward-domain`), no HTTP, no clock. What must be unique is unique in
 //! the schema; the checks before it exist for their sentences.
 
+mod accounts;
 mod alerts;
 mod attempts;
 mod audit;
@@ -33,11 +34,13 @@ mod receipts;
 mod requests;
 mod resources;
 mod sessions;
+mod sources;
 #[cfg(feature = "test-support")]
 pub mod test_support;
 mod tokens;
 mod tx;
 
+pub use accounts::Held;
 pub use attempts::{Ceremony, NewCeremony};
 pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use error::StoreError;
@@ -48,4 +51,5 @@ pub use open::Store;
 pub use outbox::Changes;
 pub use people::Counts;
 pub use resources::Removed;
+pub use sources::SourceMember;
 pub use tx::{Committed, Outbox, ReadTx, WriteTx};

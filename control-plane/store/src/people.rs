@@ -1,6 +1,6 @@
 //! People.
 
-use doorward_domain::{Effect, Principal, PrincipalState};
+use doorward_domain::{Effect, EndedBy, Principal, PrincipalState};
 use doorward_model::{Email, PrincipalId, Timestamp};
 
 use crate::db::{Row, args};
@@ -35,15 +35,18 @@ pub(crate) fn principal(row: &Row) -> Result<Principal, StoreError> {
 }
 
 /// A person's columns, each with the prefix that [`principal`] reads.
+macro_rules! person_columns {
+    () => {
+        "p.id AS p_id, p.email AS p_email, p.name AS p_name, p.kind AS p_kind, p.sponsor_id AS p_sponsor_id, \
+         p.state AS p_state, p.not_after AS p_not_after, p.created_at AS p_created_at, p.changed_at AS p_changed_at, \
+         p.signed_in_until AS p_signed_in_until, p.role AS p_role, p.signed_in_at AS p_signed_in_at"
+    };
+}
+pub(crate) use person_columns;
+
 macro_rules! select_person {
     ($tail:literal) => {
-        concat!(
-            "SELECT p.id AS p_id, p.email AS p_email, p.name AS p_name, p.kind AS p_kind, p.sponsor_id AS p_sponsor_id, ",
-            "p.state AS p_state, p.not_after AS p_not_after, p.created_at AS p_created_at, p.changed_at AS p_changed_at, ",
-            "p.signed_in_until AS p_signed_in_until, p.role AS p_role, p.signed_in_at AS p_signed_in_at ",
-            "FROM principals p ",
-            $tail
-        )
+        concat!("SELECT ", crate::people::person_columns!(), " FROM principals p ", $tail)
     };
 }
 pub(crate) use select_person;
@@ -197,6 +200,8 @@ impl WriteTx {
         }
         if effect.principal.state == PrincipalState::Departed {
             self.groups_leave_all(effect.principal.id).await?;
+            // Whoever put them out before this says so itself; else it was done by hand.
+            self.account_end(effect.principal.id, EndedBy::Hand, now).await?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod outcome;
 mod person;
 mod request;
 mod resource;
+mod scim;
 pub mod shapes;
 mod status;
 mod token;
@@ -40,5 +41,6 @@ pub use person::{
 };
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
+pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
 pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -155,6 +155,8 @@ shapes! {
     GroupName: |described| Text { examples: &["support"], ..WORD }.schema(described).into();
     /// A gateway's name.
     GatewayName: |described| Text { examples: &["berlin"], ..WORD }.schema(described).into();
+    /// The name of a directory.
+    SourceName: |described| Text { examples: &["okta"], ..WORD }.schema(described).into();
     /// An API token's name.
     TokenName: |described| Text { examples: &["ci"], ..WORD }.schema(described).into();
     /// A span of time in seconds, minutes, hours or days; ten years at most.

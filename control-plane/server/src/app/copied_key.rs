@@ -5,6 +5,7 @@ use doorward_model::{DeviceId, GatewayEvent, GatewayEventKind, GatewayName};
 use doorward_store::Outbox;
 use serde_json::json;
 
+use super::revocation::follow_up;
 use super::{App, Record, Refusal};
 
 /// Shuts the window of each device whose key a gateway saw in two places.
@@ -44,5 +45,7 @@ async fn close_window(app: &App, gateway: &GatewayName, device: DeviceId, event:
         subject: Subject::Device(device),
         detail,
     };
-    app.commit(tx, record, Outbox::Devices(vec![device])).await.map(drop)
+    let committed = app.commit(tx, record, Outbox::Devices(vec![device])).await?;
+    follow_up(app, &committed, [device]);
+    Ok(())
 }

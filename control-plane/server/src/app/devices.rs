@@ -26,6 +26,7 @@ pub(crate) async fn list(app: &App, actor: &Actor, of: Option<&Email>) -> Result
         Actor::Person(_)
         | Actor::LocalAdmin { .. }
         | Actor::ApiToken { .. }
+        | Actor::Source { .. }
         | Actor::Gateway { .. }
         | Actor::System => None,
     };
@@ -120,12 +121,11 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: DeviceId, why: Option<S
     let mut tx = app.store.write().await?;
     let missing = || Refusal::NotFound(format!("no device has the id {id}: `doorward device list` shows all"));
     let before = tx.device(id).await?;
-    let is_own = before.as_ref().is_some_and(|device| match actor {
-        Actor::Person(person) => person.id == device.principal,
-        Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System => false,
-    });
-    if !is_own {
-        allow(actor, Action::DeviceRevoke, &subject)?;
+    match (actor, &before) {
+        (Actor::Person(person), Some(device)) if person.id == device.principal => {
+            allow(actor, Action::DeviceReportLost, &Subject::Person(person.email.clone()))?;
+        }
+        _ => allow(actor, Action::DeviceRevoke, &subject)?,
     }
     let before = before.ok_or_else(missing)?;
     let device = tx.device_revoke(id, EndReason::DeviceRevoked, now).await?;

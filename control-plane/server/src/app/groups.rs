@@ -10,7 +10,7 @@ use super::find::live_devices;
 use super::revocation::{Commitment, Concerned, outcome};
 use super::standing::refuse_own_hand;
 use super::views::Holder;
-use super::{App, Record, Refusal, Server, allow, allow_read, find, views};
+use super::{App, Record, Refusal, Server, allow, allow_read, directory, find, views};
 use crate::api::{EndOutcome, Ended, Group};
 
 /// Lists groups with their members and grants.
@@ -80,6 +80,7 @@ pub(crate) async fn join(app: &App, actor: &Actor, name: &GroupName, email: &Ema
     let group = find::group(&mut tx, name).await?;
     let person = find::person(&mut tx, email).await?;
     refuse_own_hand(&mut tx, actor, &person).await?;
+    directory::require_unmanaged(&mut tx, &group).await?;
     group.join(&person, now)?;
     if tx.group_join(group.id, person.id, now).await? {
         let devices = live_devices(&mut tx, person.id).await?;

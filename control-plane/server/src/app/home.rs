@@ -32,7 +32,11 @@ pub(crate) struct Home {
 pub(crate) fn signed_in(actor: &Actor) -> Result<&SignedIn, Refusal> {
     match actor {
         Actor::Person(person) => Ok(person),
-        Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System => {
+        Actor::LocalAdmin { .. }
+        | Actor::ApiToken { .. }
+        | Actor::Source { .. }
+        | Actor::Gateway { .. }
+        | Actor::System => {
             let sentence = "this page is for a person who signed in: use the console, or sign in at the portal";
             Err(Refusal::Refused(sentence.to_owned()))
         }

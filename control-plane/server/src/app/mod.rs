@@ -8,6 +8,7 @@ pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
 pub(crate) mod devices;
+pub(crate) mod directory;
 pub(crate) mod enrolment;
 pub(crate) mod find;
 pub(crate) mod gateways;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use doorward_domain::{Action, Actor, AuditEntry, LeaseTerms, Reason, Subject, authorise};
+use doorward_domain::{Action, Actor, AuditEntry, DirectoryTerms, LeaseTerms, Reason, Subject, authorise};
 use doorward_model::{DnsName, Email, Timestamp};
 use doorward_store::{Committed, Outbox, Store, WriteTx};
 use serde_json::Value;
@@ -45,11 +46,12 @@ use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::revocation::follow_up;
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::Hub;
-use crate::http::Visits;
+use crate::http::{SourceRate, Visits};
 use crate::net::{Acme, Certificates, FeedAuthority};
 
 /// The answer of a JSON route: the body, with a status where it is not 200.
@@ -82,6 +84,10 @@ pub(crate) struct Server {
     pub(crate) hub: Hub,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
+    /// What holds for every directory.
+    pub(crate) directory: DirectoryTerms,
+    /// How much each directory may ask for.
+    pub(crate) source_rate: SourceRate,
     /// The zone in which each resource has its name.
     pub(crate) zone: DnsName,
     /// Where people sign in, as the owner named it.
@@ -140,9 +146,14 @@ pub(crate) fn concerned(named: Option<Email>, actor: &Actor, otherwise: &str) ->
     match (named, actor) {
         (Some(email), _) => Ok(email),
         (None, Actor::Person(person)) => Ok(person.email.clone()),
-        (None, Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System) => {
-            Err(Refusal::Invalid(otherwise.to_owned()))
-        }
+        (
+            None,
+            Actor::LocalAdmin { .. }
+            | Actor::ApiToken { .. }
+            | Actor::Source { .. }
+            | Actor::Gateway { .. }
+            | Actor::System,
+        ) => Err(Refusal::Invalid(otherwise.to_owned())),
     }
 }
 

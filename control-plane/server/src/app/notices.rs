@@ -15,6 +15,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::EndNotice>
         Actor::Person(_)
         | Actor::LocalAdmin { .. }
         | Actor::ApiToken { .. }
+        | Actor::Source { .. }
         | Actor::Gateway { .. }
         | Actor::System => {
             allow_read(actor)?;

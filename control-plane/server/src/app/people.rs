@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::revocation::{Commitment, Concerned, outcome};
 use super::standing::at_this_moment;
 use super::views::{Holder, Names, names, promised};
-use super::{App, Record, Refusal, Server, Was, allow, allow_read, find, reason, sponsors, views};
+use super::{App, Record, Refusal, Server, Was, allow, allow_read, directory, find, reason, sponsors, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
 /// Lists everybody with what they have.
@@ -164,19 +164,14 @@ async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) ->
         None => None,
     };
     if action == Action::PersonRestore {
-        let sponsor = match person.sponsor {
-            Some(id) => tx.person(id).await?,
-            None => None,
-        };
-        person.require_sponsor(sponsor.as_ref(), now)?;
+        require_sponsor(&mut tx, &person, now).await?;
     }
     let devices = tx.devices_of(person.id).await?;
     let grants: Vec<_> = tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
     let effect = decide(&person, &devices, &grants, now)?;
-    let mut devices = effect.devices_concerned.clone();
-    tx.effect_apply(&effect, now).await?;
+    directory::note_by_hand(&mut tx, &person, action, now).await?;
+    let Applied { devices, lost } = apply(&mut tx, actor, &effect, successor.as_ref(), now).await?;
     let mut ended = ended(app, &mut tx, &effect, now).await?;
-    let lost = depart(&mut tx, actor, &effect.principal, successor.as_ref(), now).await?;
     let warnings = sponsors::warnings(&effect.principal, &lost, successor.is_some());
     for contractor in &lost.suspended {
         ended.people.push(contractor.email.clone());
@@ -184,7 +179,6 @@ async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) ->
             ended.devices.push(views::device(device, &contractor.email, &app.terms.network, now)?);
         }
     }
-    devices.extend(&lost.devices);
     let suspended: Vec<&Email> = lost.suspended.iter().map(|contractor| &contractor.email).collect();
     let detail = json!({
         "reason": why, "state": effect.principal.state, "devices": devices, "grants": effect.grants_revoked,
@@ -194,6 +188,38 @@ async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) ->
         app.commit(tx, Record { at: now, actor, action, subject, detail }, Outbox::Devices(devices.clone())).await?;
     let concerned = Concerned::Devices(devices.into_iter().collect());
     Ok(Changed { commitment: Commitment::new(app, &committed, concerned), ended, warnings })
+}
+
+/// What a change of somebody's state concerned.
+pub(super) struct Applied {
+    /// Devices that gateways have to hear about.
+    pub(super) devices: Vec<DeviceId>,
+    /// What depended on that person.
+    pub(super) lost: sponsors::Lost,
+}
+
+/// Writes what follows from a change of somebody's state, for them and for whatever depended on them.
+pub(super) async fn apply(
+    tx: &mut WriteTx,
+    actor: &Actor,
+    effect: &Effect,
+    successor: Option<&Principal>,
+    now: Timestamp,
+) -> Result<Applied, Refusal> {
+    tx.effect_apply(effect, now).await?;
+    let lost = depart(tx, actor, &effect.principal, successor, now).await?;
+    let mut devices = effect.devices_concerned.clone();
+    devices.extend(&lost.devices);
+    Ok(Applied { devices, lost })
+}
+
+/// Refuses to take back whoever nobody answers for any more.
+pub(super) async fn require_sponsor(tx: &mut WriteTx, person: &Principal, now: Timestamp) -> Result<(), Refusal> {
+    let sponsor = match person.sponsor {
+        Some(id) => tx.person(id).await?,
+        None => None,
+    };
+    Ok(person.require_sponsor(sponsor.as_ref(), now)?)
 }
 
 /// Ends or hands over what depended on somebody who is not active any more: those they answered for, and for who left

@@ -88,6 +88,15 @@ pub(crate) async fn outcome(app: &App, commitment: Commitment, ended: Ended) -> 
     EndOutcome { revision, decided_at, ended, receipts, warnings }
 }
 
+/// Follows the gateways' receipts for what was taken from these devices, without making anybody wait for them.
+pub(crate) fn follow_up(app: &App, committed: &Committed, devices: impl IntoIterator<Item = DeviceId>) {
+    let commitment = Commitment::new(app, committed, Concerned::Devices(devices.into_iter().collect()));
+    if commitment.gateways_concerned {
+        let (nobody_waits, _) = oneshot::channel();
+        app.workers.spawn(follow(app.clone(), commitment, nobody_waits));
+    }
+}
+
 type Collected = (Vec<GatewayReceipt>, Vec<String>);
 
 async fn follow(app: App, commitment: Commitment, answer: oneshot::Sender<Collected>) {

@@ -15,7 +15,7 @@ pub(crate) async fn refuse_own_hand(tx: &mut WriteTx, actor: &Actor, person: &Pr
             let maker = format!("person:{}", person.email);
             tx.api_tokens().await?.iter().any(|token| token.name == *name && token.created_by == maker)
         }
-        Actor::LocalAdmin { .. } | Actor::Gateway { .. } | Actor::System => false,
+        Actor::LocalAdmin { .. } | Actor::Source { .. } | Actor::Gateway { .. } | Actor::System => false,
     };
     if own {
         return Err(Refusal::Refused(format!(

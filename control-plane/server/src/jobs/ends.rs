@@ -6,7 +6,7 @@ use doorward_store::Outbox;
 use serde_json::json;
 
 use crate::app::find::live_devices;
-use crate::app::{App, Record, Refusal, sponsors};
+use crate::app::{App, Record, Refusal, follow_up, sponsors};
 
 /// Records what ended up to this moment.
 pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
@@ -68,7 +68,8 @@ async fn record_device(app: &App, now: Timestamp) -> Result<bool, Refusal> {
         subject: Subject::Device(device.id),
         detail: json!({ "email": email, "name": device.name, "ended_at": device.not_after }),
     };
-    app.commit(tx, record, Outbox::Devices(vec![device.id])).await?;
+    let committed = app.commit(tx, record, Outbox::Devices(vec![device.id])).await?;
+    follow_up(app, &committed, [device.id]);
     Ok(true)
 }
 
@@ -90,6 +91,7 @@ async fn record_person(app: &App, now: Timestamp) -> Result<bool, Refusal> {
         subject: Subject::Person(person.email),
         detail: json!({ "ended_at": person.not_after, "devices": devices, "suspended": suspended }),
     };
-    app.commit(tx, record, Outbox::Devices(devices)).await?;
+    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
+    follow_up(app, &committed, devices);
     Ok(true)
 }

@@ -18,6 +18,7 @@ use jiff::SignedDuration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Shutdown;
+use crate::app::directory::due;
 use crate::app::{App, Refusal, alerts};
 
 /// How often ends are looked for: the record is late by this much at most, access never.
@@ -60,6 +61,7 @@ async fn ends_loop(app: &App) {
         }
         logged("ends could not be recorded", ends::record(app).await);
         logged("the next hours could not be told", hours::tell(app).await);
+        logged("departures could not be finished", due::depart(app).await);
     }
 }
 

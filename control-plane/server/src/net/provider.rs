@@ -156,6 +156,11 @@ impl Provider {
         self.section.name.as_deref().unwrap_or("your identity provider")
     }
 
+    /// Whether everybody but owners signs in through it alone.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.section.only
+    }
+
     /// What it calls groups, and what they are called here; empty: the same.
     pub(crate) const fn groups(&self) -> &BTreeMap<String, GroupName> {
         &self.section.groups

@@ -135,6 +135,14 @@ impl<'a> Browser<'a> {
 
     /// Joins through a link with a passkey.
     pub(crate) async fn join_with_passkey(&mut self, way: &str, who: Value) -> Authenticator {
+        let (authenticator, done) = self.create_passkey(way, who).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+        assert!(self.cookie.is_some());
+        authenticator
+    }
+
+    /// Creates a passkey at a link, and returns what the link says of it.
+    pub(crate) async fn create_passkey(&mut self, way: &str, who: Value) -> (Authenticator, Reply) {
         let accepts = self.get(way).await.field("accepts");
         let mut fields = who;
         fields["accepts"] = json!(accepts);
@@ -144,9 +152,7 @@ impl<'a> Browser<'a> {
         fields["ceremony"] = begun.json()["ceremony"].clone();
         fields["credential"] = credential;
         let done = self.post(&format!("{way}/passkey/finish"), fields).await;
-        assert_eq!(done.status, StatusCode::OK, "{}", done.text);
-        assert!(self.cookie.is_some());
-        authenticator
+        (authenticator, done)
     }
 
     /// Proves a passkey at the sign-in or the step-up.

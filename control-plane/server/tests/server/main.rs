@@ -65,6 +65,12 @@ mod requests;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod scim;
+#[cfg(test)]
+mod scim_client;
+#[cfg(test)]
+mod scim_providers;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod smtp;

@@ -102,8 +102,10 @@ fn api_body(method: &str, path: &str) -> Body {
         ("POST", "/api/v1/devices") => json!({ "email": NOBODY, "name": "x", "public_key": public_key(9) }),
         ("PUT", "/api/v1/devices/{id}/preshared-key") => json!({ "preshared_key": null }),
         ("PUT", "/api/v1/lockdown") => json!({ "on": false }),
-        ("POST", "/api/v1/gateways/tokens" | "/api/v1/tokens" | "/api/v1/groups") => json!({ "name": "matrix" }),
-        ("POST", "/api/v1/groups/{name}/members") => json!({ "email": NOBODY }),
+        ("POST", "/api/v1/gateways/tokens" | "/api/v1/tokens" | "/api/v1/groups" | "/api/v1/scim/tokens") => {
+            json!({ "name": "matrix" })
+        }
+        ("POST", "/api/v1/groups/{name}/members" | "/api/v1/scim/sources/{name}/people") => json!({ "email": NOBODY }),
         ("POST", "/api/v1/requests") => json!({ "resource": "none", "for": "1h", "reason": "x", "email": NOBODY }),
         ("PUT", "/api/v1/people/{email}/role") => json!({ "role": "member" }),
         ("PUT", "/api/v1/people/{email}/sponsor") => json!({ "sponsor": NOBODY }),
@@ -120,6 +122,8 @@ fn api_body(method: &str, path: &str) -> Body {
             | "/api/v1/requests/{id}/approve"
             | "/api/v1/requests/{id}/deny"
             | "/api/v1/requests/{id}/withdraw"
+            | "/api/v1/scim/sources/{name}/undo"
+            | "/api/v1/scim/sources/{name}/confirm"
             | "/api/v1/owner/link"
             | "/api/v1/logout",
         ) => json!({}),

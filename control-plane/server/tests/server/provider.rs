@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::authenticator::Authenticator;
 use crate::browser::{Browser, ORIGIN, Reply, way};
+use crate::fixtures::owner_link;
 use crate::idp::{Idp, Sent};
 use crate::world::{Settings, World, on_both};
 
@@ -107,6 +108,39 @@ on_both!(
         back(&mut browser, &idp, &sent, &idp.claims(&sent, "42")).await;
         let done = browser.prove("/sign-in/provider", &mut passkey).await;
         assert_eq!((done.status, done.json()["next"].as_str()), (StatusCode::OK, Some("/security")), "{}", done.text);
+    },
+    database
+);
+
+on_both!(
+    where_the_provider_is_the_only_way_owners_alone_have_another,
+    |database: TestDatabase| async move {
+        let idp = Idp::start().await;
+        let settings = Settings { url: Some(ORIGIN), issuer: Some(idp.issuer()), only: true, ..Settings::default() };
+        let world = World::with(database, settings).await;
+        let mut owner = Browser::new(&world);
+        let mut passkey = owner
+            .join_with_passkey(&owner_link(&world).await, json!({ "email": "owner@shop.example", "name": "Owner" }))
+            .await;
+        owner.form("/sign-out", &[]).await;
+        let done = owner.prove("/sign-in", &mut passkey).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+        // Who is invited gets no other way, neither on the page nor past it.
+        let way = invited(&world, ANNA).await;
+        let mut browser = Browser::new(&world);
+        let page = browser.get(&way).await;
+        assert!(page.text.contains("formaction") && !page.text.contains("Set up password"), "{}", page.text);
+        let (_, refused) = browser.create_passkey(&way, json!({})).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+        assert!(refused.text.contains("nobody but an owner") && browser.cookie.is_none(), "{}", refused.text);
+        // The link still leads in, by way of the provider.
+        let sent = away_from_link(&mut browser, &way).await;
+        let mut claims = idp.claims(&sent, "42");
+        claims["amr"] = json!(["mfa"]);
+        let done = back(&mut browser, &idp, &sent, &claims).await;
+        assert_eq!((done.status, done.location()), (StatusCode::SEE_OTHER, "/devices/new"), "{}", done.text);
+        let page = Browser::new(&world).get("/sign-in").await;
+        assert!(page.text.contains("Another way, for owners"), "{}", page.text);
     },
     database
 );

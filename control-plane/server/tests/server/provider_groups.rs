@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::access_fixtures::reach;
 use crate::browser::{Browser, ORIGIN};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, eventually};
 use crate::idp::Idp;
 use crate::provider::{ANNA, away, away_from_link, back, invited};
 use crate::world::{Settings, World, on_both};
@@ -64,6 +64,12 @@ on_both!(
         let row = tail["rows"].as_array().unwrap().iter().rev().find(|row| row["action"] == "group.sync").unwrap();
         assert_eq!((&row["detail"]["joined"], &row["detail"]["left"]), (&json!(["stores"]), &json!(["desk"])));
         assert_eq!((&row["actor"], &row["subject"]), (&json!("system"), &json!(format!("person:{ANNA}"))));
+        gateway.confirm(Vec::new()).await;
+        let confirmed = eventually(async || {
+            let tail = world.get("/api/v1/audit/tail?lines=5").await;
+            tail["rows"].as_array().unwrap().iter().find(|row| row["action"] == "receipt.record").cloned()
+        });
+        assert_eq!(confirmed.await["detail"]["receipts"][0]["gateway"], "main", "a membership's end is confirmed");
 
         sign_in(&world, &idp, &json!(["desk", "night"])).await;
         assert_eq!(groups(&world).await, json!(["desk", "night"]));

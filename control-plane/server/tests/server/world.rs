@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
-use doorward_control_plane::{ControlPlaneConfig, ControlPlaneError, Ready, ServerSection, Shutdown, run_announcing};
+use doorward_control_plane::{
+    ControlPlaneConfig, ControlPlaneError, DirectoryTerms, Ready, ServerSection, Shutdown, run_announcing,
+};
 use doorward_model::TunnelNetwork;
 use doorward_store::test_support::TestDatabase;
 use http_body_util::{BodyExt as _, Full};
@@ -41,6 +43,9 @@ pub(crate) struct Settings {
     pub(crate) url: Option<&'static str>,
     /// `[oidc] issuer`.
     pub(crate) issuer: Option<&'static str>,
+    pub(crate) directory: DirectoryTerms,
+    /// `[oidc] only`.
+    pub(crate) only: bool,
     /// `[oidc] groups_claim`.
     pub(crate) groups_claim: Option<&'static str>,
     /// `[oidc.groups]`.
@@ -63,6 +68,8 @@ impl Default for Settings {
             routes: Routes::Targets,
             url: None,
             issuer: None,
+            directory: DirectoryTerms::default(),
+            only: false,
             groups_claim: None,
             groups: &[],
             mail: None,
@@ -221,6 +228,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
         },
         oidc: doorward_control_plane::OidcSection {
             issuer: settings.issuer.map(ToOwned::to_owned),
+            only: settings.only,
             client_id: Some("doorward".to_owned()),
             second_factor_amr: vec!["mfa".to_owned()],
             groups_claim: settings.groups_claim.map(ToOwned::to_owned),
@@ -232,6 +240,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
         routes: settings.routes,
         authority_ttl: settings.ttl,
         sign_in_window: settings.sign_in_window,
+        directory: settings.directory,
         data_dir: folder.to_path_buf(),
     }
 }

@@ -7,4 +7,5 @@ mod accounts;
 mod common;
 mod people;
 mod service_addresses;
+mod sources;
 mod state;

@@ -103,6 +103,7 @@ fn terms() -> Vec<Term> {
         term::<ResourceName>(parses::<model::ResourceName>, WORDS, NO_WORDS, NEAR_WORD),
         term::<GroupName>(parses::<model::GroupName>, WORDS, NO_WORDS, NEAR_WORD),
         term::<GatewayName>(parses::<model::GatewayName>, WORDS, NO_WORDS, NEAR_WORD),
+        term::<SourceName>(parses::<model::SourceName>, WORDS, NO_WORDS, NEAR_WORD),
         term::<TokenName>(|text| Some(tokens::check_name(text).is_ok()), WORDS, NO_WORDS, NEAR_WORD),
         term::<PublicKey>(parses::<model::PublicKey>, KEYS, NO_KEYS, NEAR_KEY),
         term::<PresharedKey>(parses::<model::PresharedKey>, KEYS, NO_KEYS, NEAR_KEY),

@@ -101,7 +101,7 @@ fn is_owner(actor: &Actor) -> bool {
     match actor {
         Actor::LocalAdmin { .. } => true,
         Actor::Person(person) => person.role == Role::Owner,
-        Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System => false,
+        Actor::ApiToken { .. } | Actor::Source { .. } | Actor::Gateway { .. } | Actor::System => false,
     }
 }
 

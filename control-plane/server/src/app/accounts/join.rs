@@ -17,7 +17,7 @@ use super::invite::{self, OpenLink};
 use super::passkeys::{self, Finished, Registrant, Started};
 use super::provider::Account;
 use super::session::{self, Begun};
-use super::{NewTotp, RecoveryCodes, Visitor, proved, provider, recovery, totp};
+use super::{NewTotp, RecoveryCodes, Visitor, policy, proved, provider, recovery, totp};
 use crate::app::{App, Record, Refusal, allow};
 
 /// What somebody fills in who joins.
@@ -70,7 +70,7 @@ pub(crate) async fn with_password(
 ) -> Result<Joined, Refusal> {
     let link = invite::open(app, joining.kind, &joining.secret).await?;
     let who = registrant(app, &link, &joining).await?;
-    accepted(app, &joining)?;
+    policy::require_accepted(app, joining.accepts.as_deref())?;
     if new.password != new.repeated {
         return Err(Refusal::Invalid("the two passwords differ: type the same one twice".to_owned()));
     }
@@ -93,7 +93,7 @@ pub(crate) async fn with_password(
 /// Begins to join with a passkey.
 pub(crate) async fn passkey_begin(app: &App, visitor: &Visitor, joining: &Joining) -> Result<Started, Refusal> {
     let link = invite::open(app, joining.kind, &joining.secret).await?;
-    accepted(app, joining)?;
+    policy::require_accepted(app, joining.accepts.as_deref())?;
     let who = registrant(app, &link, joining).await?;
     passkeys::begin_registration(app, visitor, &ceremony(&link), who, &[]).await
 }
@@ -107,7 +107,7 @@ pub(crate) async fn passkey_finish(
     provider: Option<&str>,
 ) -> Result<Joined, Refusal> {
     let link = invite::open(app, joining.kind, &joining.secret).await?;
-    accepted(app, joining)?;
+    policy::require_accepted(app, joining.accepts.as_deref())?;
     let linked = provider::linked(app, provider, &link).await?;
     let (who, passkey) = passkeys::finish_registration(app, visitor, &ceremony(&link), finished).await?;
     let now = app.clock.now();
@@ -133,7 +133,7 @@ pub(super) async fn with_identity(
     link: &OpenLink,
     account: &Account,
 ) -> Result<Joined, Refusal> {
-    accepted(app, joining)?;
+    policy::require_accepted(app, joining.accepts.as_deref())?;
     let who = registrant(app, link, joining).await?;
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
@@ -152,16 +152,6 @@ fn purpose(link: &OpenLink) -> String {
 /// What a ceremony is for: this link, so that it ends at no other.
 fn ceremony(link: &OpenLink) -> String {
     format!("join:{}", hex::encode(link.hash.0))
-}
-
-pub(super) fn accepted(app: &App, joining: &Joining) -> Result<(), Refusal> {
-    match joining.accepts.as_deref() {
-        Some(version) if version == app.accounts.policy.version => Ok(()),
-        Some(_) => {
-            Err(Refusal::Conflict("the access policy has changed meanwhile: read it and accept it again".to_owned()))
-        }
-        None => Err(Refusal::Invalid("read the access policy and tick that you accept it".to_owned())),
-    }
 }
 
 async fn registrant(app: &App, link: &OpenLink, joining: &Joining) -> Result<Registrant, Refusal> {

@@ -15,6 +15,17 @@ pub(super) async fn is_pending(app: &App, tx: &mut WriteTx, person: &Principal) 
     Ok(tx.policy_accepted(person.id, &app.accounts.policy.version).await?.is_none())
 }
 
+/// Refuses who did not accept the policy as it is; `accepts` is the version that they read.
+pub(super) fn require_accepted(app: &App, accepts: Option<&str>) -> Result<(), Refusal> {
+    match accepts {
+        Some(version) if version == app.accounts.policy.version => Ok(()),
+        Some(_) => {
+            Err(Refusal::Conflict("the access policy has changed meanwhile: read it and accept it again".to_owned()))
+        }
+        None => Err(Refusal::Invalid("read the access policy and tick that you accept it".to_owned())),
+    }
+}
+
 /// When somebody accepted the policy as it is.
 pub(crate) async fn accepted_at(app: &App, person: &SignedIn) -> Result<Option<Timestamp>, Refusal> {
     Ok(app.store.read().await?.policy_accepted(person.id, &app.accounts.policy.version).await?)
@@ -27,15 +38,8 @@ pub(crate) async fn accept(
     session: &WebSession,
     accepts: Option<&str>,
 ) -> Result<(), Refusal> {
+    require_accepted(app, accepts)?;
     let version = &app.accounts.policy.version;
-    match accepts {
-        Some(given) if given == version => {}
-        Some(_) => {
-            let sentence = "the access policy has changed meanwhile: read it and accept it again";
-            return Err(Refusal::Conflict(sentence.to_owned()));
-        }
-        None => return Err(Refusal::Invalid("read the access policy and tick that you accept it".to_owned())),
-    }
     let (actor, subject) = (Actor::Person(person.clone()), Subject::Person(person.email.clone()));
     allow(&actor, Action::PolicyAccept, &subject)?;
     if !session.policy_pending {

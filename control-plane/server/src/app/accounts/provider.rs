@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use super::join::{self, Joined, Joining};
 use super::passkeys::{self, Finished, Started};
 use super::session::Begun;
-use super::{Visitor, invite, provider_groups, sign_in};
+use super::{Visitor, invite, policy, provider_groups, sign_in};
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Refusal};
 use crate::net::{Provider, ProviderError, Vouched};
@@ -110,7 +110,7 @@ pub(crate) async fn begin(app: &App, next: &str) -> Result<Away, Refusal> {
 pub(crate) async fn begin_join(app: &App, secret: &str, accepts: Option<String>) -> Result<Away, Refusal> {
     let joining = joining(secret, accepts);
     invite::open(app, InvitationKind::Join, secret).await?;
-    join::accepted(app, &joining)?;
+    policy::require_accepted(app, joining.accepts.as_deref())?;
     away(app, "", Some((joining.secret, joining.accepts.unwrap_or_default()))).await
 }
 

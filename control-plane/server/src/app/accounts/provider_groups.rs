@@ -9,7 +9,7 @@ use doorward_store::Outbox;
 use serde_json::json;
 
 use crate::app::find::live_devices;
-use crate::app::{App, Record, Refusal};
+use crate::app::{App, Record, Refusal, follow_up};
 
 /// Sets somebody's memberships by the names that the provider `issuer` gave; nothing where none are read.
 pub(super) async fn set(app: &App, person: &Principal, issuer: &str, names: Option<&[String]>) -> Result<(), Refusal> {
@@ -38,7 +38,11 @@ pub(super) async fn set(app: &App, person: &Principal, issuer: &str, names: Opti
     });
     let subject = Subject::Person(person.email.clone());
     let record = Record { at: now, actor: &Actor::System, action: Action::GroupSync, subject, detail };
-    app.commit(tx, record, Outbox::Devices(devices)).await.map(drop)
+    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
+    if !changes.leave.is_empty() {
+        follow_up(app, &committed, devices);
+    }
+    Ok(())
 }
 
 /// Finds the groups that are meant: by the owner's table where there is one, else by the same name.

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use doorward_domain::{
-    Action, Actor, LoginToken, Principal, SignInMethod, SignedIn, Subject, TokenHash, WebSession, signed_in,
+    Action, Actor, LoginToken, Principal, SignInMethod, SignedIn, Subject, TokenHash, WebSession, require_provider,
+    signed_in,
 };
 use doorward_model::{DeviceId, Email, Timestamp};
 use doorward_store::{Outbox, WriteTx};
@@ -15,7 +16,7 @@ use zeroize::Zeroizing;
 use super::{Visitor, policy};
 use crate::app::find::live_devices;
 use crate::app::secret::fresh_secret;
-use crate::app::{App, Record, Refusal, allow, find};
+use crate::app::{App, Record, Refusal, allow, find, follow_up};
 
 /// Longest secret of a session or token that is looked up.
 const SECRET_BYTES_MAX: usize = 64;
@@ -48,6 +49,9 @@ pub(super) async fn open(
     visitor: &Visitor,
     now: Timestamp,
 ) -> Result<Opened, Refusal> {
+    if let Some(provider) = app.accounts.provider.as_ref().filter(|provider| provider.is_alone()) {
+        require_provider(person, method, provider.name())?;
+    }
     let secret = fresh_secret()?;
     let source = visitor.source.to_string();
     let session = WebSession::begin(Uuid::now_v7(), person.id, method, (&source, &visitor.agent), now);
@@ -172,7 +176,8 @@ pub(crate) async fn end_all(app: &App, actor: &Actor, email: &Email) -> Result<u
     let devices = live_devices(&mut tx, person.id).await?;
     let detail = json!({ "ended": ended, "devices": devices });
     let record = Record { at: now, actor, action: Action::SessionEnd, subject, detail };
-    app.commit(tx, record, Outbox::Devices(devices)).await?;
+    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
+    follow_up(app, &committed, devices);
     Ok(ended)
 }
 

@@ -16,6 +16,7 @@ mod refusals;
 #[expect(unused_qualifications, reason = "the `utoipa::path` macro qualifies its parameters")]
 mod request;
 mod resource;
+mod scim;
 mod status;
 mod token;
 
@@ -36,7 +37,8 @@ use crate::app::App;
     security(("token" = [])),
     // What only parameters and refusals name: the routes register the bodies alone.
     components(schemas(
-        ErrorBody, shapes::Email, shapes::GatewayName, shapes::GroupName, shapes::ResourceName, shapes::TokenName
+        ErrorBody, shapes::Email, shapes::GatewayName, shapes::GroupName, shapes::ResourceName, shapes::SourceName,
+        shapes::TokenName
     )),
     modifiers(&TokenScheme)
 )]
@@ -95,6 +97,12 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(gateway::remove))
         .routes(routes!(token::list, token::add))
         .routes(routes!(token::revoke))
+        .routes(routes!(scim::list, scim::add))
+        .routes(routes!(scim::revoke))
+        .routes(routes!(scim::adopt))
+        .routes(routes!(scim::release))
+        .routes(routes!(scim::undo))
+        .routes(routes!(scim::confirm))
         .routes(routes!(status::show))
         .routes(routes!(status::notices));
     spare_bodies(routes.get_openapi_mut());

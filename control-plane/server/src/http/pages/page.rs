@@ -53,9 +53,11 @@ impl Who {
     fn of(actor: &Actor) -> Self {
         match actor {
             Actor::Person(person) => Self { name: person.email.to_string(), standing: Standing::Person(person.role) },
-            Actor::LocalAdmin { .. } | Actor::ApiToken { .. } | Actor::Gateway { .. } | Actor::System => {
-                Self { name: actor.to_string(), standing: Standing::Machine }
-            }
+            Actor::LocalAdmin { .. }
+            | Actor::ApiToken { .. }
+            | Actor::Source { .. }
+            | Actor::Gateway { .. }
+            | Actor::System => Self { name: actor.to_string(), standing: Standing::Machine },
         }
     }
 

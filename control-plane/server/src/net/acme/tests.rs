@@ -20,6 +20,7 @@ fn acme(names: &[&str], change: impl FnOnce(&mut ControlPlaneConfig)) -> Result<
         routes: crate::api::Routes::default(),
         authority_ttl: Duration::from_secs(30),
         sign_in_window: Duration::ZERO,
+        directory: crate::DirectoryTerms::default(),
         data_dir: folder.path().to_owned(),
     };
     change(&mut config);

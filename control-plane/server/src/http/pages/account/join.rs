@@ -5,12 +5,12 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use doorward_domain::InvitationKind;
+use doorward_domain::{InvitationKind, Role};
 use doorward_model::{Email, PersonName};
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::{Next, Seed, mistake, provider_name, show_codes, with_status};
+use super::{Next, Seed, mistake, provider_is_alone, provider_name, show_codes, with_status};
 use crate::app::accounts::join::{self as joining, Joining, NewPassword};
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::{Policy, Visitor};
@@ -32,6 +32,8 @@ struct JoinPage<'a> {
     seed: Seed,
     error: Option<String>,
     provider: Option<String>,
+    /// There is no other way than the provider.
+    alone: bool,
     /// Browsers warn of the certificate, and may refuse passkeys for it.
     own_certificate: bool,
 }
@@ -126,6 +128,9 @@ async fn page(app: &App, kind: InvitationKind, secret: &str, sent: Option<(&Fill
         seed,
         error: sent.and_then(|(_, refusal)| mistake(refusal)),
         provider: provider_name(app).filter(|_| kind == InvitationKind::Join),
+        alone: kind == InvitationKind::Join
+            && provider_is_alone(app)
+            && link.person.as_ref().is_none_or(|person| person.role != Role::Owner),
         own_certificate: !app.certificates.is_trusted(),
     })
 }

@@ -138,6 +138,11 @@ fn with_status(shown: Shown, refusal: &Refusal) -> Shown {
     Ok(response)
 }
 
+/// Whether everybody but owners signs in through the identity provider alone.
+fn provider_is_alone(app: &App) -> bool {
+    app.accounts.provider.as_ref().is_some_and(|provider| provider.is_alone())
+}
+
 /// What people call the identity provider, where there is one.
 fn provider_name(app: &App) -> Option<String> {
     app.accounts.provider.as_ref().map(|provider| provider.name().to_owned())

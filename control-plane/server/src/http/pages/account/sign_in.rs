@@ -8,7 +8,7 @@ use doorward_domain::Actor;
 use serde::Deserialize;
 
 use super::super::{Page, Shown, show};
-use super::{Next, after_sign_in, mistake, next_or, policy_first, provider_name, with_status};
+use super::{Next, after_sign_in, mistake, next_or, policy_first, provider_is_alone, provider_name, with_status};
 use crate::app::accounts::passkeys::{Finished, Started};
 use crate::app::accounts::sign_in::{self as signing_in, Typed};
 use crate::app::accounts::{Visitor, session};
@@ -24,6 +24,8 @@ struct SignInPage {
     next: String,
     error: Option<String>,
     provider: Option<String>,
+    /// The other ways are for owners.
+    alone: bool,
     /// They come from the page that a gateway shows to devices whose window is closed.
     lapsed: bool,
 }
@@ -74,7 +76,8 @@ struct Asked<'a> {
 fn show_form(app: &App, asked: Asked<'_>) -> Shown {
     let Asked { email, next, lapsed, error } = asked;
     let page = Page::new(None, "/sign-in").narrow();
-    show(&SignInPage { page, email, next: next.to_owned(), error, provider: provider_name(app), lapsed })
+    let (provider, alone) = (provider_name(app), provider_is_alone(app));
+    show(&SignInPage { page, email, next: next.to_owned(), error, provider, alone, lapsed })
 }
 
 /// What the form sends.
