@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
 use doorward_control_plane::{
-    AcmeSection, ControlPlaneConfig, DirectoryTerms, MailSection, OidcSection, ServerSection,
+    AcmeSection, ControlPlaneConfig, DirectoryTerms, DisuseTerms, MailSection, OidcSection, ServerSection,
 };
 use doorward_gateway::{GatewayConfig, GatewaySection};
 use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
@@ -104,6 +104,7 @@ struct DoorwardToml {
     network: NetworkSection,
     authority: AuthoritySection,
     sign_in: SignInSection,
+    people: PeopleSection,
     directory: DirectorySection,
 }
 
@@ -165,6 +166,22 @@ impl Default for DirectorySection {
     }
 }
 
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PeopleSection {
+    #[serde(deserialize_with = "span")]
+    unused_keys: Duration,
+    #[serde(deserialize_with = "span")]
+    inactive: Duration,
+}
+
+impl Default for PeopleSection {
+    fn default() -> Self {
+        let DisuseTerms { unused_keys, inactive } = DisuseTerms::default();
+        Self { unused_keys, inactive }
+    }
+}
+
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "expected a span such as \"30s\", \"15m\" or \"12h\"")]
@@ -194,6 +211,7 @@ pub(crate) struct Config {
     authority_ttl: Duration,
     sign_in_window: Duration,
     directory: DirectoryTerms,
+    disuse: DisuseTerms,
     data_dir: PathBuf,
     text: String,
 }
@@ -259,6 +277,7 @@ impl Config {
             return Err(ConfigError::BrakeShare { share: brake_share });
         }
         Ok(Self {
+            disuse: DisuseTerms { unused_keys: file.people.unused_keys, inactive: file.people.inactive },
             directory: DirectoryTerms { cooling, brake_share, brake_within },
             server: file.server,
             acme: file.acme,
@@ -294,6 +313,7 @@ impl Config {
             authority_ttl: self.authority_ttl,
             sign_in_window: self.sign_in_window,
             directory: self.directory,
+            disuse: self.disuse,
             data_dir: self.data_dir.clone(),
         }
     }

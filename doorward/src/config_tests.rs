@@ -64,6 +64,7 @@ fn nothing_at_all_is_a_configuration() {
     assert_eq!(config.control_plane().sign_in_window, Duration::ZERO);
     assert_eq!(config.control_plane().network, TunnelNetwork::default());
     assert_eq!(config.control_plane().directory, DirectoryTerms::default());
+    assert_eq!(config.control_plane().disuse, DisuseTerms::default());
     assert_eq!(
         (config.control_plane().zone, config.control_plane().routes),
         (DnsName::zone_default(), Routes::Targets)
@@ -162,7 +163,7 @@ fn every_key_is_in_the_reference_and_in_the_example_and_nothing_else_is() {
     let reference = include_str!("../../docs/configuration.md");
     let example = include_str!("../../deploy/example/doorward.toml");
     let sections = keys_of_the_file();
-    assert_eq!(sections.len(), 9, "{sections:?}");
+    assert_eq!(sections.len(), 10, "{sections:?}");
     for section in sections {
         let part = |text: &'static str, begin: &str, end: &str| {
             let after = text.split_once(begin).unwrap_or_else(|| panic!("no [{section}]")).1;

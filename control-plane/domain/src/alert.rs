@@ -29,6 +29,8 @@ pub enum AlertKind {
     InvitedAgain,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
+    /// Somebody was suspended because nobody saw them for long, or so many would have been that somebody has to look first.
+    Disuse,
     /// A directory disabled or took back more people at once than it may.
     DirectoryBrake,
     /// A directory said something about who is active that cannot be read.
@@ -53,6 +55,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
     (AlertKind::CertificateEnds, "certificate_ends"),
+    (AlertKind::Disuse, "disuse"),
     (AlertKind::DirectoryBrake, "directory_brake"),
     (AlertKind::DirectoryUnreadable, "directory_unreadable"),
 ];
@@ -82,6 +85,7 @@ impl AlertKind {
             | Self::SignInLocked
             | Self::InvitedAgain
             | Self::CertificateEnds
+            | Self::Disuse
             | Self::DirectoryBrake
             | Self::DirectoryUnreadable => true,
             Self::Gateway(

@@ -111,6 +111,8 @@ actions! {
     GroupJoin = "group.join",
     /// End a membership.
     GroupLeave = "group.leave",
+    /// An identity provider said that somebody is signed in there no more.
+    ProviderSignOut = "sign_out.provider",
     /// An identity provider said which groups somebody is in.
     GroupSync = "group.sync",
     /// See a request for access.
@@ -141,6 +143,8 @@ actions! {
     DeviceRevoke = "device.revoke",
     /// End a device because its owner lost it.
     DeviceReportLost = "device.report_lost",
+    /// A person was suspended because nobody saw them for long.
+    PersonInactive = "person.inactive",
     /// A device's time ran out.
     DeviceEnd = "device.end",
     /// A device's key was seen in two places; its sign-in counts no more.
@@ -323,9 +327,11 @@ enum Need {
 const fn need(action: Action) -> Need {
     match action {
         Action::PersonEnd
+        | Action::PersonInactive
         | Action::GrantEnd
         | Action::GrantHours
         | Action::GroupSync
+        | Action::ProviderSignOut
         | Action::DeviceEnd
         | Action::DeviceWindowClose
         | Action::ReceiptRecord

@@ -11,6 +11,7 @@ use doorward_model::{GroupId, GroupName, SourceId, SourceName, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 pub use self::account::{Account, EndedBy, Mail, Profile, Turn};
+pub(crate) use self::brake::is_too_many;
 pub use self::brake::{Burst, DirectoryTerms, PEOPLE_MIN};
 use crate::{Denial, Principal, PrincipalState, Role};
 

@@ -15,6 +15,7 @@ mod credential;
 mod denial;
 mod device;
 mod directory;
+mod disuse;
 mod gateway;
 mod grant;
 mod group;
@@ -46,6 +47,7 @@ pub use directory::{
     Account, Burst, DirectoryTerms, EndedBy, Mail, PEOPLE_MIN, Profile, SOURCE_TOKENS_MAX, Source, SourceGroup,
     SourceToken, Turn, group_name, managed, may_be_adopted, may_be_edited, taken,
 };
+pub use disuse::{DisuseTerms, is_doubtful};
 pub use gateway::{Gateway, Introduction, Receipt};
 pub use grant::{Grant, GrantState, GrantedResource, Grantee, NewGrant, Receiver};
 pub use group::{Group, GroupChanges, Membership, provided_groups};
@@ -63,7 +65,7 @@ pub use resource::{NewResource, Resource};
 pub use role::{Role, SignedIn};
 pub use session::{
     FACTOR_FRESH, LOGIN_TOKEN_MAX, LoginToken, SESSION_IDLE, SESSION_MAX, SESSION_SEEN_EVERY, SignInMethod, WebSession,
-    account_subject, may_sign_in, require_provider, signed_in,
+    account_subject, is_vouched_for, may_sign_in, require_provider, signed_in,
 };
 pub use token::{ApiToken, EnrolmentRefusal, EnrolmentToken, TokenHash, check_enrolment};
 

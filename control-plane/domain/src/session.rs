@@ -52,16 +52,23 @@ impl SignInMethod {
     }
 }
 
-/// Holds a sign-in against the rule that people come through the identity provider alone. Owners are left a way of their own,
-/// for the day on which the provider is out of order.
+/// Says whether the identity provider has to vouch for somebody each time their window opens: for those who have an account
+/// there (`linked`), or for everybody where the owner says so. Owners are left a way of their own, for the day on which the
+/// provider is out of order.
+#[must_use]
+pub fn is_vouched_for(person: &Principal, linked: bool, everybody: bool) -> bool {
+    (linked || everybody) && person.role != Role::Owner
+}
+
+/// Refuses a sign-in that did not come through the identity provider, of somebody for whom it has to vouch.
 ///
 /// # Errors
 /// A denial that names the provider.
-pub fn require_provider(person: &Principal, method: SignInMethod, provider: &str) -> Result<(), Denial> {
-    match (method, person.role) {
-        (SignInMethod::Provider | SignInMethod::ProviderPasskey, _) | (_, Role::Owner) => Ok(()),
-        (SignInMethod::Passkey | SignInMethod::PasswordTotp | SignInMethod::PasswordRecovery, _) => {
-            Err(Denial::refused(format!("sign in with {provider}: here nobody but an owner signs in any other way")))
+pub fn require_provider(method: SignInMethod, provider: &str) -> Result<(), Denial> {
+    match method {
+        SignInMethod::Provider | SignInMethod::ProviderPasskey => Ok(()),
+        SignInMethod::Passkey | SignInMethod::PasswordTotp | SignInMethod::PasswordRecovery => {
+            Err(Denial::refused(format!("sign in with {provider}: each time it has to say that you are still there")))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_domain::DirectoryTerms;
+use doorward_domain::{DirectoryTerms, DisuseTerms};
 use doorward_model::{DnsName, Email, GroupName, TunnelNetwork};
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -191,6 +191,8 @@ pub struct ControlPlaneConfig {
     pub sign_in_window: Duration,
     /// What holds for directories.
     pub directory: DirectoryTerms,
+    /// After how long what nobody uses ends.
+    pub disuse: DisuseTerms,
     /// The data folder; it exists and is writable.
     pub data_dir: PathBuf,
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::OpenApi;
 
 use crate::app::{App, Refusal};
 use crate::feed;
-use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, pages, scim};
+use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, oidc, pages, scim};
 
 /// The API and the pages, for the admin socket and for HTTPS.
 pub(crate) fn web_router(app: &App) -> Router {
@@ -25,6 +25,7 @@ pub(crate) fn web_router(app: &App) -> Router {
         .layer(middleware::from_fn_with_state(app.clone(), authenticate))
         .merge(open)
         .merge(scim::router(app))
+        .route(oidc::LOGOUT_PATH, post(oidc::logout))
         .merge(pages::ceremonies())
         .merge(pages::router(app))
         .layer(middleware::from_fn_with_state(app.clone(), guard))

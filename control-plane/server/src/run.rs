@@ -197,6 +197,7 @@ async fn open(
         hub: Hub::new(revision.0, shutdown.clone()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
+        disuse: config.disuse,
         source_rate: SourceRate::default(),
         zone: config.zone.clone(),
         portal: config.server.url.clone(),

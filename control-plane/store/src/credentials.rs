@@ -107,6 +107,16 @@ impl ReadTx {
         let row = self.tx.row(sql, args![issuer, subject]).await?;
         row.map(|row| row.get("principal_id").map(PrincipalId::new)).transpose()
     }
+
+    /// Whose the provider's session is, of those with which people signed in last.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn identity_of_session(&mut self, issuer: &str, sid: &str) -> Result<Option<PrincipalId>, StoreError> {
+        let sql = "SELECT principal_id FROM identities WHERE issuer = $1 AND sid = $2 LIMIT 1";
+        let row = self.tx.row(sql, args![issuer, sid]).await?;
+        row.map(|row| row.get("principal_id").map(PrincipalId::new)).transpose()
+    }
 }
 
 impl ReadTx {
@@ -273,12 +283,18 @@ impl WriteTx {
         self.tx.execute(sql, args![issuer, subject, person.uuid(), now]).await.map(drop)
     }
 
-    /// Notes that somebody signed in through a provider.
+    /// Notes that somebody signed in through a provider, and what it calls that session.
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
-    pub async fn identity_used(&mut self, issuer: &str, subject: &str, now: Timestamp) -> Result<(), StoreError> {
-        let sql = "UPDATE identities SET last_used_at = $3 WHERE issuer = $1 AND subject = $2";
-        self.tx.execute(sql, args![issuer, subject, now]).await.map(drop)
+    pub async fn identity_used(
+        &mut self,
+        issuer: &str,
+        subject: &str,
+        sid: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE identities SET last_used_at = $3, sid = $4 WHERE issuer = $1 AND subject = $2";
+        self.tx.execute(sql, args![issuer, subject, now, sid.map(ToOwned::to_owned)]).await.map(drop)
     }
 }

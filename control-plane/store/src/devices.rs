@@ -64,9 +64,10 @@ pub(crate) use device_columns;
 
 macro_rules! select_device {
     ($tail:literal) => {
-        concat!("SELECT ", device_columns!(), " FROM devices d ", $tail)
+        concat!("SELECT ", crate::devices::device_columns!(), " FROM devices d ", $tail)
     };
 }
+pub(crate) use select_device;
 
 impl ReadTx {
     /// The device with this id, revoked or not.

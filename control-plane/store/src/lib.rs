@@ -18,6 +18,7 @@ mod browse;
 mod credentials;
 mod db;
 mod devices;
+mod disuse;
 mod error;
 mod gateways;
 mod grants;

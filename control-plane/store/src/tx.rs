@@ -12,7 +12,7 @@ use crate::db::{Tx, args, int};
 ///
 /// The reads are methods, sorted by subject into files: `people.rs`, `devices.rs`, `resources.rs`, `grants.rs`,
 /// `gateways.rs`, `tokens.rs`, `lockdown.rs`, `audit.rs`, `outbox.rs`, `leases.rs`, `receipts.rs`, `alerts.rs`,
-/// `credentials.rs`, `sessions.rs`, `attempts.rs`, `mails.rs`, `policy.rs`, `sources.rs`, `accounts.rs`.
+/// `credentials.rs`, `sessions.rs`, `attempts.rs`, `mails.rs`, `policy.rs`, `sources.rs`, `accounts.rs`, `disuse.rs`.
 pub struct ReadTx {
     pub(crate) tx: Tx,
 }

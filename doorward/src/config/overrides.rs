@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use super::{ConfigError, DoorwardToml, syntax};
 
 /// Sections and the variables' beginnings.
-const SECTIONS: [(&str, &str); 9] = [
+const SECTIONS: [(&str, &str); 10] = [
     ("server", "DOORWARD_SERVER_"),
     ("acme", "DOORWARD_ACME_"),
     ("mail", "DOORWARD_MAIL_"),
@@ -17,6 +17,7 @@ const SECTIONS: [(&str, &str); 9] = [
     ("network", "DOORWARD_NETWORK_"),
     ("authority", "DOORWARD_AUTHORITY_"),
     ("sign_in", "DOORWARD_SIGN_IN_"),
+    ("people", "DOORWARD_PEOPLE_"),
     ("directory", "DOORWARD_DIRECTORY_"),
 ];
 

@@ -39,18 +39,19 @@ impl Burst {
     /// Says whether the source would have disabled too many with one more, out of those who were active before.
     #[must_use]
     pub fn trips_with_one_more_off(&self, terms: &DirectoryTerms) -> bool {
-        too_many(self.disabled.saturating_add(1), self.active.saturating_add(self.disabled), terms)
+        is_too_many(self.disabled.saturating_add(1), self.active.saturating_add(self.disabled), terms.brake_share)
     }
 
     /// Says whether the source would have taken too many back with one more.
     #[must_use]
     pub fn trips_with_one_more_on(&self, terms: &DirectoryTerms) -> bool {
-        too_many(self.reactivated.saturating_add(1), self.people, terms)
+        is_too_many(self.reactivated.saturating_add(1), self.people, terms.brake_share)
     }
 }
 
-fn too_many(changed: u64, of: u64, terms: &DirectoryTerms) -> bool {
-    changed >= PEOPLE_MIN && changed.saturating_mul(100) > of.saturating_mul(u64::from(terms.brake_share))
+/// Says whether more changed at once than a share, in percent, and more than a handful.
+pub(crate) fn is_too_many(changed: u64, of: u64, share: u8) -> bool {
+    changed >= PEOPLE_MIN && changed.saturating_mul(100) > of.saturating_mul(u64::from(share))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Devices: list, add, revoke.
 
 use doorward_domain::{self as domain, Action, Actor, NewDevice, Subject, micros};
-use doorward_model::{DeviceId, DnsName, Email, EndReason};
+use doorward_model::{DeviceId, DnsName, Email, EndReason, Timestamp};
 use doorward_store::Outbox;
 use ipnet::IpNet;
 use serde_json::json;
@@ -111,6 +111,23 @@ pub(crate) async fn preshared_key(
     let record = Record { at: now, actor, action: Action::DevicePresharedKey, subject, detail };
     app.commit(tx, record, Outbox::Devices(vec![id])).await?;
     Ok(rendered)
+}
+
+/// Writes down when devices were used last, without making their gateway wait. What cannot be written is used again, or was
+/// used an hour before.
+pub(crate) fn note_use(app: &App, used: Vec<(DeviceId, Timestamp)>) {
+    if used.is_empty() {
+        return;
+    }
+    // A gateway's clock may be ahead of this one.
+    let now = app.clock.now();
+    let used: Vec<_> = used.into_iter().map(|(device, at)| (device, at.min(now))).collect();
+    let app = app.clone();
+    app.clone().workers.spawn(async move {
+        if let Err(error) = app.store.devices_used(&used).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the use of devices could not be noted");
+        }
+    });
 }
 
 /// Revokes a device for good. Their own people may always end.

@@ -38,7 +38,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use doorward_domain::{Action, Actor, AuditEntry, DirectoryTerms, LeaseTerms, Reason, Subject, authorise};
+use doorward_domain::{Action, Actor, AuditEntry, DirectoryTerms, DisuseTerms, LeaseTerms, Reason, Subject, authorise};
 use doorward_model::{DnsName, Email, Timestamp};
 use doorward_store::{Committed, Outbox, Store, WriteTx};
 use serde_json::Value;
@@ -86,6 +86,8 @@ pub(crate) struct Server {
     pub(crate) terms: LeaseTerms,
     /// What holds for every directory.
     pub(crate) directory: DirectoryTerms,
+    /// After how long what nobody uses ends.
+    pub(crate) disuse: DisuseTerms,
     /// How much each directory may ask for.
     pub(crate) source_rate: SourceRate,
     /// The zone in which each resource has its name.

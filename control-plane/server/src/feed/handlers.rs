@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::pump;
 use super::session::{Identity, Session};
-use crate::app::{App, Refusal, enrolment, gateways};
+use crate::app::{App, Refusal, devices, enrolment, gateways};
 use crate::http::{ApiJson, ApiQuery};
 use crate::net::Peer;
 
@@ -161,7 +161,8 @@ async fn usage(
         return Err(Refusal::Invalid(format!("{sent} devices in one request: send at most {USAGE_DEVICES_MAX}")));
     }
     let session = peer.session(&app, report.session)?;
-    app.hub.heard_usage(&session, &report.devices);
+    let used = app.hub.heard_usage(&session, &report.devices);
+    devices::note_use(&app, used);
     Ok(StatusCode::NO_CONTENT)
 }
 

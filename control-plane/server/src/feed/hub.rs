@@ -194,9 +194,11 @@ impl Hub {
         true
     }
 
-    /// Takes in who is connected.
-    pub(crate) fn heard_usage(&self, session: &Session, usages: &[DeviceUsage]) {
-        self.with_place(session, |place| place.usage.heard(usages, Instant::now()));
+    /// Takes in who is connected; returns whose last handshakes are to be written down.
+    pub(crate) fn heard_usage(&self, session: &Session, usages: &[DeviceUsage]) -> Vec<(DeviceId, Timestamp)> {
+        let mut unnoted = Vec::new();
+        self.with_place(session, |place| unnoted = place.usage.heard(usages, Instant::now()));
+        unnoted
     }
 
     /// Returns what gateways told about these devices, the latest handshake where several know one.

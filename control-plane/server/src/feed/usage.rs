@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use doorward_model::{DeviceId, DeviceUsage, Timestamp};
+use jiff::SignedDuration;
 
 /// Devices kept for one gateway at most; a gateway is planned for 100,000.
 const DEVICES_MAX: usize = 131_072;
@@ -15,6 +16,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A pace is what came within the last report; one that is older says nothing about this moment.
 const PACE_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// How exactly the last use is written down.
+const NOTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// What is known of a device at one gateway.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +34,8 @@ pub(crate) struct Use {
     /// Bytes a second both ways, lately.
     pace: u64,
     heard: Instant,
+    /// The last handshake that was written down.
+    noted: Timestamp,
 }
 
 impl Use {
@@ -46,15 +52,21 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Takes a report in.
-    pub(crate) fn heard(&mut self, usages: &[DeviceUsage], now: Instant) {
+    /// Takes a report in; returns which devices' last handshakes are to be written down, each once an hour.
+    pub(crate) fn heard(&mut self, usages: &[DeviceUsage], now: Instant) -> Vec<(DeviceId, Timestamp)> {
+        let mut unnoted = Vec::new();
         for usage in usages {
             let before = self.devices.get(&usage.device).copied();
             if before.is_none() && self.devices.len() >= DEVICES_MAX {
                 self.devices.retain(|_, known| now.saturating_duration_since(known.heard) < FORGET_AFTER);
                 if self.devices.len() >= DEVICES_MAX {
-                    return;
+                    return unnoted;
                 }
+            }
+            let at = usage.last_handshake;
+            let noted = before.map(|before| before.noted).filter(|noted| at.duration_since(*noted) < NOTED_EVERY);
+            if noted.is_none() {
+                unnoted.push((usage.device, at));
             }
             let heard = Use {
                 endpoint: usage.endpoint,
@@ -63,9 +75,11 @@ impl Usage {
                 bytes_down: usage.bytes_down,
                 pace: before.map_or(0, |before| pace(&before, usage, now)),
                 heard: now,
+                noted: noted.unwrap_or(at),
             };
             self.devices.insert(usage.device, heard);
         }
+        unnoted
     }
 
     /// Returns what is known of a device.
@@ -99,15 +113,16 @@ mod tests {
     #[test]
     fn a_pace_is_what_moved_between_two_reports_and_fades() {
         let (mut known, start) = (Usage::default(), Instant::now());
-        known.heard(&[usage(1_000)], start);
+        assert_eq!(known.heard(&[usage(1_000)], start).len(), 1);
         let of = |known: &Usage| known.of(&usage(0).device).unwrap();
         assert_eq!(of(&known).pace(start), 0);
         let later = start + Duration::from_secs(5);
-        known.heard(&[usage(11_000)], later);
+        assert_eq!(known.heard(&[usage(11_000)], later), [], "written down within the hour");
         assert_eq!(of(&known).pace(later), 2_000);
         assert_eq!(of(&known).pace(later + Duration::from_secs(16)), 0);
         // The gateway restarted.
-        known.heard(&[usage(500)], later + Duration::from_secs(5));
+        let hour = DeviceUsage { last_handshake: Timestamp::UNIX_EPOCH + NOTED_EVERY, ..usage(500) };
+        assert_eq!(known.heard(&[hour], later + Duration::from_secs(5)).len(), 1);
         assert_eq!(of(&known).pace(later + Duration::from_secs(5)), 100);
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod api;
 mod auth;
 mod extract;
 mod layers;
+pub(crate) mod oidc;
 pub(crate) mod pages;
 mod proxies;
 pub(crate) mod scim;

@@ -161,8 +161,8 @@ fn admitted(app: &App, request: &Request, source: IpAddr) -> Result<(), Box<Resp
     // No page can make a browser send a token of ours along (Fetch, section 4.8: it would ask first, and hear no).
     let with_token = headers.contains_key(header::AUTHORIZATION);
     let has_session = session_secret(headers).is_some();
-    let is_page =
-        !["/api/", "/scim/"].iter().any(|start| path.starts_with(start)) && !matches!(path, "/healthz" | "/readyz");
+    let is_page = !["/api/", "/scim/", "/oidc/"].iter().any(|start| path.starts_with(start))
+        && !matches!(path, "/healthz" | "/readyz");
     let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if !with_token && (is_page || has_session) {
         if !host(headers).is_some_and(|host| app.accounts.site.answers_to(host)) {

@@ -5,6 +5,7 @@
 //! sponsor's own time takes something away here, from those they answered for.
 
 mod certificates;
+mod disuse;
 mod ends;
 mod hours;
 mod mails;
@@ -25,6 +26,8 @@ use crate::app::{App, Refusal, alerts};
 const ENDS_EVERY: Duration = Duration::from_secs(2);
 /// How often notices before an end are looked for.
 const NOTICES_EVERY: Duration = Duration::from_secs(30);
+/// How often what nobody uses is looked for.
+const DISUSE_EVERY: Duration = Duration::from_secs(60);
 /// How often mails that wait are looked for.
 const MAILS_EVERY: Duration = Duration::from_secs(5);
 /// How often another replica's commits are looked for.
@@ -40,6 +43,7 @@ pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>,
             ends_loop(&app),
             notices_loop(&app),
             mails_loop(&app),
+            disuse_loop(&app),
             revision_loop(&app),
             prune_loop(&app),
             certificates
@@ -71,6 +75,15 @@ async fn notices_loop(app: &App) {
     loop {
         ticks.tick().await;
         logged("notices could not be kept", notices::note(app).await);
+    }
+}
+
+async fn disuse_loop(app: &App) {
+    let mut ticks = interval(DISUSE_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        logged("what nobody uses could not be ended", disuse::end(app).await);
     }
 }
 

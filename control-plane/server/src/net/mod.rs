@@ -16,7 +16,7 @@ pub(crate) use certificates::FeedAuthority;
 pub(crate) use files::create_data_dir;
 pub(crate) use mail::{Mail, MailError};
 pub(crate) use plain::PlainAcceptor;
-pub(crate) use provider::{Provider, ProviderError, Vouched};
+pub(crate) use provider::{LoggedOut, Provider, ProviderError, Vouched};
 pub(crate) use seal::Seal;
 pub(crate) use serve::{Peer, serve};
 pub(crate) use tls::{

@@ -19,6 +19,10 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
+mod logout;
+
+pub(crate) use self::logout::LoggedOut;
+
 use crate::ControlPlaneError;
 use crate::config::OidcSection;
 
@@ -32,6 +36,8 @@ const METADATA_MAX: Duration = Duration::from_secs(600);
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Groups read from one token; a directory with more in it is asked for those of this application alone.
 const GROUPS_MAX: usize = 1_000;
+/// Longest name of a subject or a session that is kept (OpenID Connect Core, section 2, gives a subject 255).
+const NAME_BYTES_MAX: usize = 255;
 /// Signatures taken: those that need the provider's private key. A shared secret or none is no signature to us.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 7] = [
     CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
@@ -85,6 +91,8 @@ pub(crate) struct Vouched {
     pub(crate) second_factor: bool,
     /// The groups that it names; `None` where the owner reads none from it.
     pub(crate) groups: Option<Vec<String>>,
+    /// What it calls the session there.
+    pub(crate) sid: Option<String>,
 }
 
 /// The configured provider.
@@ -260,7 +268,13 @@ impl Provider {
             subject: claims.subject().as_str().to_owned(),
             second_factor: by_method || by_class,
             groups: self.section.groups_claim.as_deref().map(|claim| groups_in(&token.to_string(), claim)),
+            sid: text_in(&claims_of(&token.to_string()), "sid"),
         })
+    }
+
+    /// How long ago it said so last.
+    async fn metadata_age(&self) -> Duration {
+        self.metadata.lock().await.as_ref().map_or(Duration::MAX, |(at, _)| at.elapsed())
     }
 
     /// What the provider says of itself, its keys with it.
@@ -281,11 +295,22 @@ impl Provider {
     }
 }
 
+/// Reads what a token claims, whoever signed it; nothing where it is none.
+fn claims_of(token: &str) -> Value {
+    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
+    claims.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
+/// Reads a claim that names something; one too long to be kept is none.
+fn text_in(claims: &Value, name: &str) -> Option<String> {
+    let text = claims.get(name).and_then(Value::as_str)?;
+    Some(text).filter(|text| !text.is_empty() && text.len() <= NAME_BYTES_MAX).map(ToOwned::to_owned)
+}
+
 /// Reads the groups out of a token whose signature was checked. A claim that is missing names none, so that access never
 /// rests on what the provider ceased to say.
 fn groups_in(token: &str, claim: &str) -> Vec<String> {
-    let claims = token.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());
-    let claims: Value = claims.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let claims = claims_of(token);
     let found = if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
     let named = match found {
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).map(ToOwned::to_owned).collect(),

@@ -23,6 +23,8 @@ mod console;
 #[cfg(test)]
 mod copied_key;
 #[cfg(test)]
+mod disuse;
+#[cfg(test)]
 mod end_notices;
 #[cfg(test)]
 mod enrolment;
@@ -56,6 +58,8 @@ mod portal;
 mod provider;
 #[cfg(test)]
 mod provider_groups;
+#[cfg(test)]
+mod provider_logout;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]

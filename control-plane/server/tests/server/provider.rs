@@ -132,7 +132,7 @@ on_both!(
         assert!(page.text.contains("formaction") && !page.text.contains("Set up password"), "{}", page.text);
         let (_, refused) = browser.create_passkey(&way, json!({})).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
-        assert!(refused.text.contains("nobody but an owner") && browser.cookie.is_none(), "{}", refused.text);
+        assert!(refused.text.contains("you are still there") && browser.cookie.is_none(), "{}", refused.text);
         // The link still leads in, by way of the provider.
         let sent = away_from_link(&mut browser, &way).await;
         let mut claims = idp.claims(&sent, "42");

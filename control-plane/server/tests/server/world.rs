@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
 use doorward_control_plane::{
-    ControlPlaneConfig, ControlPlaneError, DirectoryTerms, Ready, ServerSection, Shutdown, run_announcing,
+    ControlPlaneConfig, ControlPlaneError, DirectoryTerms, DisuseTerms, Ready, ServerSection, Shutdown, run_announcing,
 };
 use doorward_model::TunnelNetwork;
 use doorward_store::test_support::TestDatabase;
@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     /// `[oidc] issuer`.
     pub(crate) issuer: Option<&'static str>,
     pub(crate) directory: DirectoryTerms,
+    pub(crate) disuse: DisuseTerms,
     /// `[oidc] only`.
     pub(crate) only: bool,
     /// `[oidc] groups_claim`.
@@ -69,6 +70,7 @@ impl Default for Settings {
             url: None,
             issuer: None,
             directory: DirectoryTerms::default(),
+            disuse: DisuseTerms::default(),
             only: false,
             groups_claim: None,
             groups: &[],
@@ -241,6 +243,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
         authority_ttl: settings.ttl,
         sign_in_window: settings.sign_in_window,
         directory: settings.directory,
+        disuse: settings.disuse,
         data_dir: folder.to_path_buf(),
     }
 }

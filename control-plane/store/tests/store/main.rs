@@ -5,6 +5,7 @@
 mod access;
 mod accounts;
 mod common;
+mod disuse;
 mod people;
 mod service_addresses;
 mod sources;

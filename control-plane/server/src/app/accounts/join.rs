@@ -115,7 +115,7 @@ pub(crate) async fn passkey_finish(
     let person = settle(&mut tx, &link, &who, app, now).await?;
     tx.passkey_add(&StoredPasskey { principal: person.id, ..passkey }).await?;
     if let Some(account) = &linked {
-        tx.identity_link(&account.issuer, &account.subject, person.id, now).await?;
+        account.link(&mut tx, person.id, now).await?;
     }
     let method = if linked.is_some() { SignInMethod::ProviderPasskey } else { SignInMethod::Passkey };
     let begun = commit(app, tx, &link, &person, method, visitor, now).await?;
@@ -138,7 +138,7 @@ pub(super) async fn with_identity(
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     let person = settle(&mut tx, link, &who, app, now).await?;
-    tx.identity_link(&account.issuer, &account.subject, person.id, now).await?;
+    account.link(&mut tx, person.id, now).await?;
     let begun = commit(app, tx, link, &person, SignInMethod::Provider, visitor, now).await?;
     account.settle(app, &person).await;
     Ok(Joined { begun, codes: Vec::new() })

@@ -11,6 +11,7 @@ mod password;
 pub(crate) mod policy;
 pub(crate) mod provider;
 mod provider_groups;
+pub(crate) mod provider_logout;
 mod recovery;
 pub(crate) mod security;
 pub(crate) mod session;

@@ -6,6 +6,7 @@ use doorward_model::Timestamp;
 use doorward_store::{Outbox, WriteTx};
 use serde_json::json;
 
+use super::provider;
 use super::sign_in::shut_out;
 use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal, allow};
@@ -50,8 +51,11 @@ pub(crate) async fn accept(
     let person = tx.person(person.id).await?.filter(|person| may_sign_in(person, now)).ok_or_else(shut_out)?;
     tx.policy_accept(person.id, version, now).await?;
     tx.web_session_policy(session.id, false).await?;
-    tx.person_update(&signed_in(&person, app.terms.sign_in_window, now)).await?;
-    let devices = live_devices(&mut tx, person.id).await?;
+    let mut devices = Vec::new();
+    if let Some(at) = provider::opens_at(app, &mut tx, &person, session, now).await? {
+        tx.person_update(&signed_in(&person, app.terms.sign_in_window, at)).await?;
+        devices = live_devices(&mut tx, person.id).await?;
+    }
     let detail = json!({ "version": version, "devices": devices });
     let record = Record { at: now, actor: &actor, action: Action::PolicyAccept, subject, detail };
     app.commit(tx, record, Outbox::Devices(devices)).await.map(drop)

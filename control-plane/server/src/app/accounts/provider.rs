@@ -3,9 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_domain::{InvitationKind, Principal, SignInMethod, TokenHash, may_sign_in};
+use doorward_domain::{
+    InvitationKind, Principal, SignInMethod, SignedIn, TokenHash, WebSession, is_vouched_for, may_sign_in,
+    require_provider,
+};
 use doorward_model::{PrincipalId, Timestamp};
-use doorward_store::{NewCeremony, WriteTx};
+use doorward_store::{NewCeremony, ReadTx, WriteTx};
 use jiff::SignedDuration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -73,6 +76,8 @@ struct KeptPasskey {
     person: PrincipalId,
     issuer: String,
     subject: String,
+    #[serde(default)]
+    sid: Option<String>,
     next: String,
 }
 
@@ -88,10 +93,18 @@ struct KeptLink {
 pub(super) struct Account {
     pub(super) issuer: String,
     pub(super) subject: String,
+    #[serde(default)]
+    pub(super) sid: Option<String>,
     pub(super) groups: Option<Vec<String>>,
 }
 
 impl Account {
+    /// Links it to the person who joins with it.
+    pub(super) async fn link(&self, tx: &mut WriteTx, person: PrincipalId, now: Timestamp) -> Result<(), Refusal> {
+        tx.identity_link(&self.issuer, &self.subject, person, now).await?;
+        Ok(tx.identity_used(&self.issuer, &self.subject, self.sid.as_deref(), now).await?)
+    }
+
     /// Sets what the provider says of their groups, once they have joined. That they have joined stands whatever becomes of
     /// it, and their next sign-in sets it again.
     pub(super) async fn settle(&self, app: &App, person: &Principal) {
@@ -173,20 +186,20 @@ async fn known(app: &App, visitor: &Visitor, vouched: Vouched, next: String) -> 
     if vouched.second_factor {
         let mut tx = app.store.write().await?;
         let person = active(&mut tx, id, now).await?;
-        tx.identity_used(&vouched.issuer, &vouched.subject, now).await?;
+        tx.identity_used(&vouched.issuer, &vouched.subject, vouched.sid.as_deref(), now).await?;
         let begun = sign_in::commit(app, tx, &person, SignInMethod::Provider, visitor, now).await?;
         return Ok(Arrived::In { begun, next });
     }
     let secret = fresh_secret()?;
-    let Vouched { issuer, subject, .. } = vouched;
-    keep(app, PASSKEY, &secret, &KeptPasskey { person: person.id, issuer, subject, next }).await?;
+    let Vouched { issuer, subject, sid, .. } = vouched;
+    keep(app, PASSKEY, &secret, &KeptPasskey { person: person.id, issuer, subject, sid, next }).await?;
     Ok(Arrived::PasskeyNeeded { secret })
 }
 
 async fn join(app: &App, visitor: &Visitor, vouched: Vouched, joining: Joining) -> Result<Arrived, Refusal> {
     let link = invite::open(app, InvitationKind::Join, &joining.secret).await?;
-    let Vouched { issuer, subject, second_factor, groups } = vouched;
-    let account = Account { issuer, subject, groups };
+    let Vouched { issuer, subject, sid, second_factor, groups } = vouched;
+    let account = Account { issuer, subject, sid, groups };
     if second_factor {
         let Joined { begun, .. } = join::with_identity(app, visitor, &joining, &link, &account).await?;
         return Ok(Arrived::In { begun, next: "/devices/new".to_owned() });
@@ -232,7 +245,7 @@ pub(crate) async fn passkey_finish(
     let mut tx = app.store.write().await?;
     let person = active(&mut tx, kept.person, now).await?;
     tx.passkey_used(proved.passkey.id, &proved.credential, now).await?;
-    tx.identity_used(&kept.issuer, &kept.subject, now).await?;
+    tx.identity_used(&kept.issuer, &kept.subject, kept.sid.as_deref(), now).await?;
     let begun = sign_in::commit(app, tx, &person, SignInMethod::ProviderPasskey, visitor, now).await?;
     Ok((begun, kept.next))
 }
@@ -249,6 +262,39 @@ fn joining(secret: &str, accepts: Option<String>) -> Joining {
 fn provider(app: &App) -> Result<&Provider, Refusal> {
     let missing = || Refusal::NotFound("no identity provider is set up here: sign in in another way".to_owned());
     app.accounts.provider.as_ref().ok_or_else(missing)
+}
+
+/// The provider that has to vouch for somebody each time their window opens, where one has to.
+pub(super) async fn vouching<'a>(
+    app: &'a App,
+    read: &mut ReadTx,
+    person: &Principal,
+) -> Result<Option<&'a Provider>, Refusal> {
+    let Some(provider) = &app.accounts.provider else { return Ok(None) };
+    let linked = read.has_identity(person.id).await?;
+    Ok(Some(provider).filter(|provider| is_vouched_for(person, linked, provider.is_alone())))
+}
+
+/// From when on a window counts that somebody opens within a session: from this moment, or, where the provider has to vouch
+/// for them, from when it did. `None` where that opens nothing: the provider has to be asked again.
+pub(super) async fn opens_at(
+    app: &App,
+    read: &mut ReadTx,
+    person: &Principal,
+    session: &WebSession,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Refusal> {
+    let Some(provider) = vouching(app, read, person).await? else { return Ok(Some(now)) };
+    let vouched = require_provider(session.method, provider.name()).is_ok();
+    let is_later = person.signed_in_at.is_none_or(|at| at < session.created_at);
+    Ok(Some(session.created_at).filter(|_| vouched && is_later))
+}
+
+/// Says whether the provider has to be asked, for somebody who is signed in.
+pub(crate) async fn vouches(app: &App, person: &SignedIn) -> Result<bool, Refusal> {
+    let mut read = app.store.read().await?;
+    let Some(person) = read.person(person.id).await? else { return Ok(false) };
+    Ok(vouching(app, &mut read, &person).await?.is_some())
 }
 
 /// What the provider sends back unchanged; it tells nothing of the secret that it is made of.

@@ -13,7 +13,7 @@ use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::{Visitor, policy};
+use super::{Visitor, policy, provider};
 use crate::app::find::live_devices;
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Record, Refusal, allow, find, follow_up};
@@ -49,8 +49,8 @@ pub(super) async fn open(
     visitor: &Visitor,
     now: Timestamp,
 ) -> Result<Opened, Refusal> {
-    if let Some(provider) = app.accounts.provider.as_ref().filter(|provider| provider.is_alone()) {
-        require_provider(person, method, provider.name())?;
+    if let Some(provider) = provider::vouching(app, tx, person).await? {
+        require_provider(method, provider.name())?;
     }
     let secret = fresh_secret()?;
     let source = visitor.source.to_string();

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::passkeys::{self, Finished, Started};
 use super::sign_in::{fail, shut_out};
-use super::{Visitor, policy, recovery, totp};
+use super::{Visitor, policy, provider, recovery, totp};
 use crate::app::find::live_devices;
 use crate::app::{App, Record, Refusal, allow};
 
@@ -96,8 +96,8 @@ async fn commit(
     let mut devices = Vec::new();
     if policy_pending {
         tx.web_session_policy(session.id, true).await?;
-    } else {
-        tx.person_update(&signed_in(&held, app.terms.sign_in_window, now)).await?;
+    } else if let Some(at) = provider::opens_at(app, &mut tx, &held, session, now).await? {
+        tx.person_update(&signed_in(&held, app.terms.sign_in_window, at)).await?;
         devices = live_devices(&mut tx, held.id).await?;
     }
     let detail =

@@ -21,6 +21,7 @@ fn acme(names: &[&str], change: impl FnOnce(&mut ControlPlaneConfig)) -> Result<
         authority_ttl: Duration::from_secs(30),
         sign_in_window: Duration::ZERO,
         directory: crate::DirectoryTerms::default(),
+        disuse: crate::DisuseTerms::default(),
         data_dir: folder.path().to_owned(),
     };
     change(&mut config);

@@ -11,7 +11,7 @@ use super::super::{Page, Shown, show};
 use super::sign_in::Proof;
 use super::{Next, mistake, next_or, with_status};
 use crate::app::accounts::passkeys::Started;
-use crate::app::accounts::{Visitor, step_up};
+use crate::app::accounts::{Visitor, provider, step_up};
 use crate::app::{App, Caller, Refusal};
 use crate::http::ApiJson;
 use crate::http::web::{PageForm, Session};
@@ -35,7 +35,10 @@ pub(super) struct Why {
     again: Option<String>,
 }
 
-pub(super) async fn page(session: Session, Query(why): Query<Why>) -> Shown {
+pub(super) async fn page(State(app): State<App>, session: Session, Query(why): Query<Why>) -> Shown {
+    if why.again.is_some() && provider::vouches(&app, &session.person).await? {
+        return Ok(Redirect::to("/sign-in/provider").into_response());
+    }
     show_form(&session, next_or(why.next.as_deref(), "/"), why.again.is_some(), None)
 }
 
