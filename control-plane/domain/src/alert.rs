@@ -27,6 +27,8 @@ pub enum AlertKind {
     SignInLocked,
     /// Somebody who can sign in already was given a link that replaces what they sign in with.
     InvitedAgain,
+    /// The database is an older copy than what was seen before.
+    DatabaseOlder,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
     /// Somebody was suspended because nobody saw them for long, or so many would have been that somebody has to look first.
@@ -54,6 +56,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
+    (AlertKind::DatabaseOlder, "database_older"),
     (AlertKind::CertificateEnds, "certificate_ends"),
     (AlertKind::Disuse, "disuse"),
     (AlertKind::DirectoryBrake, "directory_brake"),
@@ -84,6 +87,7 @@ impl AlertKind {
             | Self::PasskeyCopied
             | Self::SignInLocked
             | Self::InvitedAgain
+            | Self::DatabaseOlder
             | Self::CertificateEnds
             | Self::Disuse
             | Self::DirectoryBrake

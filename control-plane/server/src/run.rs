@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::accounts::{Accounts, Site};
 use crate::app::{App, Server};
 use crate::clock::Clock;
-use crate::feed::Hub;
+use crate::feed::{History, Hub};
 use crate::http::{SourceRate, Visits};
 use crate::net::{
     Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
@@ -195,6 +195,7 @@ async fn open(
     Ok(Arc::new(Server {
         clock,
         hub: Hub::new(revision.0, shutdown.clone()),
+        history: History::open(&config.data_dir),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
         disuse: config.disuse,
@@ -210,6 +211,7 @@ async fn open(
         certificates,
         acme,
         visits: Visits::default(),
+        receipts: metrics::Receipts::new(),
         workers: TaskTracker::new(),
         store,
     }))

@@ -49,7 +49,7 @@ pub use groups::GroupRemoved;
 pub use mails::{MailCounts, NoticeMail};
 pub use notices::Ending;
 pub use open::Store;
-pub use outbox::Changes;
+pub use outbox::{Changes, Mark};
 pub use people::Counts;
 pub use resources::Removed;
 pub use sources::SourceMember;

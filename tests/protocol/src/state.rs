@@ -39,12 +39,10 @@ impl History {
         self.0[self.0.len() - 1]
     }
 
-    /// The revision by which a state that is not in this history was left behind; 0 where it is in it.
+    /// The revision by which an older copy was accepted last; 0 where none was.
     #[must_use]
-    pub fn left_behind_by(&self, mark: Mark) -> u8 {
-        let is_here = self.0.iter().any(|row| row.mark == mark);
-        let accepted = self.0.iter().rev().find(|row| row.accepts && !is_here);
-        accepted.map_or(0, |row| row.mark.revision)
+    pub fn accepted(&self) -> u8 {
+        self.0.iter().rev().find(|row| row.accepts).map_or(0, |row| row.mark.revision)
     }
 
     /// Says whether this history has that state, or knowingly left it behind.
@@ -107,8 +105,6 @@ pub enum Message {
 pub struct Session {
     /// With which.
     pub replica: usize,
-    /// Receipts below it are of a history that was left behind.
-    pub receipts_from: u8,
     /// What the pump sent last; nothing before the snapshot.
     pub sent: Option<Mark>,
     /// Whether a journalled revocation was sent in it.

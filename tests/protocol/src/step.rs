@@ -280,28 +280,23 @@ fn accept(protocol: &Protocol, state: &mut State, replica: usize) -> bool {
 }
 
 fn refuses_a_gateway(state: &State) -> bool {
-    state.gateways.iter().filter_map(|gateway| gateway.held).any(|held| !state.history.knows(held))
+    let latest = state.history.latest().mark.revision;
+    state.gateways.iter().filter_map(|gateway| gateway.held).any(|held| held.revision > latest)
 }
 
-/// A hello needs the database (`app/gateways.rs`, `hello`), which must know what the gateway holds.
+/// A hello needs the database (`app/gateways.rs`, `hello`), which must be as far as what the gateway holds.
 fn hello(protocol: &Protocol, state: &mut State, gateway: usize, replica: usize) -> bool {
     if state.gateways[gateway].session.is_some() || read(protocol, state, replica).is_none() {
         return false;
     }
-    if state.gateways[gateway].held.is_some_and(|held| !trusts(protocol, state, held)) {
+    // It says a revision alone, which tells where no control plane remembers.
+    let latest = state.history.latest().mark.revision;
+    let ahead = state.gateways[gateway].held.is_some_and(|held| held.revision > latest);
+    if ahead && !protocol.is(Mutant::OlderCopyServed) {
         return false;
     }
-    let history = &state.history;
-    let receipts_from = state.gateways[gateway].held.map_or(0, |held| history.left_behind_by(held));
-    state.gateways[gateway].session = Some(Session {
-        replica,
-        receipts_from,
-        sent: None,
-        pushed: false,
-        stream: Vec::new(),
-        ping: None,
-        heard: None,
-    });
+    state.gateways[gateway].session =
+        Some(Session { replica, sent: None, pushed: false, stream: Vec::new(), ping: None, heard: None });
     true
 }
 
@@ -433,13 +428,13 @@ fn ping(state: &mut State, action: Action) -> bool {
 /// A receipt is offered until it is taken, in whichever session (`daemon/src/upload.rs`), and covers the revisions
 /// before its own (`server/src/feed/hub.rs`, `confirmation`).
 fn receipt(protocol: &Protocol, state: &mut State, gateway: usize) -> bool {
-    let State { gateways, truth, replicas, .. } = state;
+    let State { gateways, truth, replicas, history, .. } = state;
     let at = &mut gateways[gateway];
     let Some(session) = &at.session else { return false };
     if !replicas[session.replica].up || (at.receipt.is_none() && at.push_receipt.is_none()) {
         return false;
     }
-    let from = if protocol.is(Mutant::ReceiptOfAnotherHistory) { 0 } else { session.receipts_from };
+    let from = if protocol.is(Mutant::ReceiptOfAnotherHistory) { 0 } else { history.accepted() };
     let covers = |revision: u8| at.receipt.is_some_and(|receipt| receipt >= revision.max(from));
     let told = truth.revision.is_some_and(covers) || at.push_receipt == Some(truth.number);
     truth.told[gateway] |= told && truth.gone_for.is_some();

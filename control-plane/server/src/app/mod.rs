@@ -50,7 +50,7 @@ pub(crate) use self::revocation::follow_up;
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
-use crate::feed::Hub;
+use crate::feed::{History, Hub};
 use crate::http::{SourceRate, Visits};
 use crate::net::{Acme, Certificates, FeedAuthority};
 
@@ -82,6 +82,8 @@ pub(crate) struct Server {
     pub(crate) clock: Clock,
     /// Gateway sessions.
     pub(crate) hub: Hub,
+    /// The newest state that was ever seen.
+    pub(crate) history: History,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
     /// What holds for every directory.
@@ -112,6 +114,8 @@ pub(crate) struct Server {
     pub(crate) acme: Option<Acme>,
     /// How much strangers may ask for.
     pub(crate) visits: Visits,
+    /// What gateways confirmed, for metrics.
+    pub(crate) receipts: crate::metrics::Receipts,
     /// Work that outlives its request.
     pub(crate) workers: TaskTracker,
 }
@@ -181,6 +185,7 @@ impl Server {
         let Record { at, actor, action, subject, detail } = record;
         tracing::info!(actor = %actor, action = action.as_str(), subject = %subject, "committing");
         let committed = tx.commit(AuditEntry { at, actor: actor.clone(), action, subject, detail }, outbox).await?;
+        self.history.committed(&committed);
         self.hub.committed(committed.revision.0);
         Ok(committed)
     }

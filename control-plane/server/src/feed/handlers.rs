@@ -131,6 +131,9 @@ async fn receipts(
     ApiJson(receipt): ApiJson<Receipt>,
 ) -> Result<StatusCode, Refusal> {
     let session = peer.session(&app, receipt.session)?;
+    if !app.history.counts(receipt.revision) {
+        return Err(Refusal::Invalid("this receipt is of a state that was left behind".to_owned()));
+    }
     if app.hub.heard_receipt(&session, receipt, app.clock.now()) {
         Ok(StatusCode::NO_CONTENT)
     } else {

@@ -37,6 +37,7 @@ pub(crate) enum Changes {
 pub(crate) async fn read_state(app: &App) -> Result<State, Refusal> {
     let now = app.clock.now();
     let mut read = app.store.read().await?;
+    app.history.look(app, &mut read).await?;
     let revision = read.revision().await?;
     let lockdown = read.lockdown().await?;
     let lockdown_exempt = read.lockdown_exempt(&lockdown).await?;
@@ -60,6 +61,7 @@ pub(crate) async fn read_changes(app: &App, session: &Session, since: Revision) 
     if gateways::enrolled(&mut read, &session.gateway, session.identity).await?.is_none() {
         return Err(Refusal::Refused(format!("gateway {} was removed", session.gateway)));
     }
+    app.history.look(app, &mut read).await?;
     let found = read.outbox_since(since).await?;
     if found.everything {
         return Ok(Changes::Everything);

@@ -108,9 +108,14 @@ async fn revision_loop(app: &App) {
 }
 
 async fn notice(app: &App) -> Result<(), Refusal> {
-    let revision = app.store.read().await?.revision().await?;
+    let mut read = app.store.read().await?;
+    let revision = read.revision().await?;
     app.hub.committed(revision.0);
-    Ok(())
+    match app.history.look(app, &mut read).await {
+        // It is an alert already.
+        Err(Refusal::Conflict(_)) => Ok(()),
+        looked => looked,
+    }
 }
 
 async fn prune_loop(app: &App) {
