@@ -3,6 +3,7 @@
 mod audit;
 mod completions;
 mod config_text;
+mod database;
 mod device;
 mod gateway;
 mod grant;
@@ -14,6 +15,7 @@ mod person;
 mod preshared_key;
 mod receipts;
 mod records;
+mod replica;
 mod request;
 mod resource;
 mod scim;
@@ -127,6 +129,12 @@ enum Command {
     /// Gateways on other machines
     #[command(subcommand, after_help = gateway::EXAMPLES)]
     Gateway(gateway::GatewayCommand),
+    /// The database: from SQLite to PostgreSQL
+    #[command(subcommand, after_help = database::EXAMPLES)]
+    Database(database::DatabaseCommand),
+    /// Several control planes on one database: their keys
+    #[command(subcommand, after_help = replica::EXAMPLES)]
+    Replica(replica::ReplicaCommand),
     /// API tokens, for DOORWARD_TOKEN
     #[command(subcommand, after_help = token::EXAMPLES)]
     Token(token::TokenCommand),
@@ -165,6 +173,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), CliError> {
         Command::Run(part) => run::run(part, &load(&common, &data)?),
         Command::Completions(args) => completions::run(&args, out),
         Command::Version => version(out),
+        Command::Database(command) => database::run(command, &load(&common, &data)?, out),
+        Command::Replica(command) => replica::run(command, &load(&common, &data)?, out),
         Command::Person(command) => with_client(common, &data, async |client| person::run(command, client, out).await),
         Command::Owner(command) => with_client(common, &data, async |client| owner::run(command, client, out).await),
         Command::Resource(command) => {
@@ -238,6 +248,17 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
         .enable_all()
         .build()
         .map_err(|source| CliError::Failed(format!("cannot start: the system refused an event queue ({source})")))
+}
+
+/// Writes an error and its causes on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!(": {inner}"));
+        cause = inner.source();
+    }
+    text
 }
 
 fn version(out: Output) -> Result<(), CliError> {

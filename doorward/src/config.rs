@@ -299,6 +299,11 @@ impl Config {
         &self.data_dir
     }
 
+    /// Returns the `[server] database` setting.
+    pub(crate) fn database(&self) -> &str {
+        &self.server.database
+    }
+
     /// Returns what the control plane is told.
     pub(crate) fn control_plane(&self) -> ControlPlaneConfig {
         ControlPlaneConfig {
@@ -327,7 +332,8 @@ impl Config {
         let config = GatewayConfig::new(section, self.network, self.authority_ttl, self.data_dir.clone())?;
         // A control plane on this machine that listens on all addresses listens on the tunnel's too. Where nobody has to sign
         // in, nobody needs it there.
-        let is_here = self.gateway.control_plane.is_none() && self.server.listen.ip().is_unspecified();
+        let far = self.gateway.control_plane.is_some() || !self.gateway.control_planes.is_empty();
+        let is_here = !far && self.server.listen.ip().is_unspecified();
         let is_here = is_here && !self.sign_in_window.is_zero();
         let portal = is_here.then(|| self.server.listen.port());
         Ok(config.with_zone(self.zone.clone()).with_portal(portal))

@@ -10,6 +10,10 @@
 //! **Authority.** A gateway writes its boot clock into each ping; the heartbeat that answers echoes it. Authority lasts
 //! `authority_ttl` from the moment *the ping was written*, so a heartbeat that was delayed, duplicated or replayed
 //! cannot lengthen it, and a feed cut in either direction ends it.
+//!
+//! **Ahead of the database.** A revocation that was decided while the control plane's database could not be written
+//! travels as a [`Delta`] that leads to the revision it builds on and names its [`Delta::ahead`]; the receipt names it too.
+//! A gateway that knows nothing of this applies what such a delta removes and then asks for a snapshot.
 
 use std::net::SocketAddr;
 
@@ -17,7 +21,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{DeviceId, Email, GatewayName, Lease, PublicKey, Tombstone, TunnelNetwork};
+use crate::{DecisionId, DeviceId, Email, GatewayName, Lease, PublicKey, Tombstone, TunnelNetwork};
 
 /// Leases on one snapshot page at most: keeps a page under about 1 MiB of JSON.
 pub const SNAPSHOT_PAGE_LEASES_MAX: usize = 1_000;
@@ -107,6 +111,9 @@ pub struct Delta {
     pub sent_at: Timestamp,
     /// In any order; a device appears once at most.
     pub changes: Vec<Change>,
+    /// The decision that this carries ahead of the database; `revision` may be `base` then, and nowhere else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<DecisionId>,
 }
 
 /// One change.
@@ -213,6 +220,9 @@ pub struct Receipt {
     pub enforced_after_micros: u64,
     /// Devices whose lease ended or whose rules shrank by this revision; the first 1,000.
     pub ended: Vec<EndedDevice>,
+    /// [`Delta::ahead`] of what is confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<DecisionId>,
 }
 
 /// Devices in one [`UsageReport`] at most.
@@ -345,6 +355,7 @@ mod tests {
             revision: Revision(8),
             sent_at: Timestamp::UNIX_EPOCH,
             changes: vec![Change::Lease(lease()), Change::Lockdown { state: Lockdown::Off, exempt: vec![] }],
+            ahead: None,
         });
         for message in [page, delta] {
             let text = serde_json::to_string(&message).unwrap();

@@ -63,6 +63,10 @@ id!(
     PrincipalId
 );
 id!(
+    /// Names one decision to take something away, however often it is told: it is written to the database once.
+    DecisionId
+);
+id!(
     /// Names one device: one WireGuard public key of one principal.
     DeviceId
 );

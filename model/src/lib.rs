@@ -25,7 +25,9 @@ pub use feed::{
     Removal, Revision, SNAPSHOT_PAGE_LEASES_MAX, Snapshot, SnapshotPage, USAGE_DEVICES_MAX, UsageReport,
 };
 pub use feed::{Delta, GatewayEvent, GatewayEventKind};
-pub use id::{AccountId, DeviceId, GatewayId, GrantId, GroupId, IdError, PrincipalId, RequestId, ResourceId, SourceId};
+pub use id::{
+    AccountId, DecisionId, DeviceId, GatewayId, GrantId, GroupId, IdError, PrincipalId, RequestId, ResourceId, SourceId,
+};
 /// A point in time on the wall clock, UTC (RFC 3339 in text).
 pub use jiff::Timestamp;
 pub use key::{KeyError, PresharedKey, PublicKey};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use doorward_store::test_support::TestDatabase;
-use doorward_tests::doorward::{Doorward, Settings};
+use doorward_tests::doorward::{Doorward, Settings, utf8};
 use doorward_tests::service::UdpServer;
 use doorward_tests::shop::{Shop, micros};
 use doorward_tests::traffic::Traffic;
@@ -32,6 +32,15 @@ fn on_postgresql_an_offboarding_at_any_control_plane_reaches_the_gateway_in_time
     // The second one runs in the office, on the same database; the gateway does not know it.
     let second =
         Doorward::prepare(shop.world.folder.path(), "second", &Settings { server: &server, ..Settings::default() });
+    second
+        .start_in_vain(&shop.world.office, &[], &["run", "control-plane"])
+        .refuses(1, &["seal key", "doorward replica export", "doorward replica import"]);
+    for own in ["keys", "feed-ca", "tls"] {
+        std::fs::remove_dir_all(second.data.join(own)).unwrap();
+    }
+    let keys = shop.world.folder.path().join("replica.json");
+    shop.doorward.run(&["replica", "export", "--out", utf8(&keys)]);
+    second.run(&["replica", "import", utf8(&keys)]);
     let _second = second.start(&shop.world.office, &["run", "control-plane"], &[]);
     second.ready(0);
     assert_eq!(second.json(&["person", "list"])[0]["email"], "support@shop.example", "both see the same people");

@@ -34,6 +34,7 @@ pub mod host_state;
 pub mod http;
 pub mod names;
 pub mod netns;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod relay;

@@ -13,6 +13,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    /// Whether it was made elsewhere, and stays when this is dropped.
+    borrowed: bool,
 }
 
 impl Namespace {
@@ -20,12 +22,18 @@ impl Namespace {
     #[must_use]
     pub fn new(name: String) -> Self {
         ip(&["netns", "add", &name]);
-        let namespace = Self { name };
+        let namespace = Self { name, borrowed: false };
         namespace.batch("link set lo up");
         // No address here is doubted: detection of duplicates would delay IPv6 by a second or two, and change routes
         // while a scenario compares them.
         namespace.sysctl("net/ipv6/conf/default/accept_dad", "0");
         namespace
+    }
+
+    /// Takes a namespace that somebody else made and will remove.
+    #[must_use]
+    pub const fn of(name: String) -> Self {
+        Self { name, borrowed: true }
     }
 
     /// Returns the name under which `ip netns exec` finds it.
@@ -122,6 +130,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if self.borrowed {
+            return;
+        }
         let _ = Command::new("ip").args(["netns", "delete", &self.name]).stderr(Stdio::null()).status();
     }
 }

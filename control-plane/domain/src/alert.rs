@@ -29,6 +29,10 @@ pub enum AlertKind {
     InvitedAgain,
     /// The database is an older copy than what was seen before.
     DatabaseOlder,
+    /// The database took no revocation, so it was kept on the control plane's own disk.
+    RevocationJournalled,
+    /// What was kept so is written to the database.
+    JournalWritten,
     /// The portal's certificate ends soon, and no other has come.
     CertificateEnds,
     /// Somebody was suspended because nobody saw them for long, or so many would have been that somebody has to look first.
@@ -57,6 +61,8 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
     (AlertKind::DatabaseOlder, "database_older"),
+    (AlertKind::RevocationJournalled, "revocation_journalled"),
+    (AlertKind::JournalWritten, "journal_written"),
     (AlertKind::CertificateEnds, "certificate_ends"),
     (AlertKind::Disuse, "disuse"),
     (AlertKind::DirectoryBrake, "directory_brake"),
@@ -88,6 +94,8 @@ impl AlertKind {
             | Self::SignInLocked
             | Self::InvitedAgain
             | Self::DatabaseOlder
+            | Self::RevocationJournalled
+            | Self::JournalWritten
             | Self::CertificateEnds
             | Self::Disuse
             | Self::DirectoryBrake

@@ -5,11 +5,13 @@ use std::fmt;
 use doorward_model::{
     DeviceId, Email, GatewayName, GrantId, GroupName, PrincipalId, RequestId, ResourceName, SourceName,
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{Denial, Role, SignedIn};
 
 /// Who acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "actor", rename_all = "snake_case")]
 pub enum Actor {
     /// Somebody on this machine, through the admin socket.
     LocalAdmin {

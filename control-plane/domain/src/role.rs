@@ -75,7 +75,7 @@ impl FromStr for Role {
 }
 
 /// A person who signed in and acts.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedIn {
     /// Who.
     pub id: PrincipalId,

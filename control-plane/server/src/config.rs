@@ -40,6 +40,8 @@ pub struct ServerSection {
     pub trusted_proxies: Vec<IpNet>,
     /// Where Prometheus reads metrics (plain HTTP), such as `127.0.0.1:9587`. Absent: nowhere.
     pub metrics: Option<SocketAddr>,
+    /// What people call this control plane among several on one database. Absent: the machine's name.
+    pub replica: Option<String>,
 }
 
 impl Default for ServerSection {
@@ -52,6 +54,7 @@ impl Default for ServerSection {
             tls_certificate: None,
             tls_key: None,
             metrics: None,
+            replica: None,
             policy: None,
             local_http: None,
             trusted_proxies: Vec::new(),

@@ -31,6 +31,17 @@ pub enum ControlPlaneError {
         /// The socket that answers.
         path: PathBuf,
     },
+    /// The other control planes of this database have other keys.
+    #[error(
+        "the {what} in {} differs from the other control planes' of this database: run `doorward replica export` where one of them runs and `doorward replica import` here, and write the same [network] (if none of them is left, `doorward replica adopt` makes this one the first)",
+        path.display()
+    )]
+    OtherKeys {
+        /// What differs.
+        what: String,
+        /// The data folder.
+        path: PathBuf,
+    },
     /// A port is taken or cannot be bound.
     #[error("cannot listen on {address} for {what}: {hint}")]
     Listen {

@@ -6,6 +6,7 @@ mod app;
 mod client_text;
 mod clock;
 mod config;
+pub mod database;
 mod error;
 mod feed;
 mod http;

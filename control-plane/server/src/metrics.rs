@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use doorward_store::Counts;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -18,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::Shutdown;
 use crate::api::GatewayReceipt;
+use crate::app::health::in_time;
 use crate::app::{App, Refusal};
 
 /// Serves `/metrics` until `shutdown`.
@@ -100,36 +100,39 @@ fn seconds(millis: u64) -> f64 {
 }
 
 async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
+    // The rest is told while the database does not answer, and most of all then.
+    let counts = in_time(async { Ok(app.store.read().await?.counts(app.clock.now()).await?) }).await.ok();
     let connected = app.hub.connected();
     let active: u64 = connected.iter().map(|name| u64::from(app.hub.state(name).devices_active)).sum();
     let mut values = vec![
         ("revision", "The current revision", app.hub.revision()),
         ("gateways_connected", "Gateways whose feed is open", u64::try_from(connected.len()).unwrap_or(u64::MAX)),
         ("devices_active", "Devices with a live tunnel, over all gateways", active),
+        ("database_answers", "Whether the database answers", u64::from(counts.is_some())),
     ];
-    // The rest is there while the database does not answer, too.
-    if let Ok(counts) = counts(&app).await {
-        values.extend([
-            ("people", "People who are active", counts.people),
-            ("devices", "Devices that are not revoked", counts.devices),
-            ("grants", "Grants that hold or begin later", counts.grants),
-        ]);
+    if let Some(counts) = counts {
+        values.push(("people", "People who are active", counts.people));
+        values.push(("devices", "Devices that are not revoked", counts.devices));
+        values.push(("grants", "Grants that hold or begin later", counts.grants));
     }
-    let mut registry = Registry::with_prefix("doorward_control_plane");
+    let mut registry = Registry::with_prefix("doorward");
+    let waiting = u64::try_from(app.journal.overlay().waiting().len()).unwrap_or(u64::MAX);
+    gauge(&mut registry, "journal_entries", "Revocations that wait to be written to the database", waiting);
+    let own = registry.sub_registry_with_prefix("control_plane");
     for (name, help, value) in values {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
+        gauge(own, name, help, value);
     }
-    app.receipts.register(&mut registry);
+    app.receipts.register(own);
     let mut text = String::new();
     encode(&mut text, &registry)
         .map_err(|error| Refusal::Internal(format!("the metrics could not be written: {error}")))?;
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }
 
-async fn counts(app: &App) -> Result<Counts, Refusal> {
-    Ok(app.store.read().await?.counts(app.clock.now()).await?)
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(name, help, gauge);
 }
 
 #[cfg(test)]

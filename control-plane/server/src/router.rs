@@ -8,6 +8,7 @@ use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
 use utoipa::openapi::OpenApi;
 
+use crate::app::health::in_time;
 use crate::app::{App, Refusal};
 use crate::feed;
 use crate::http::{LimitedRouter as _, api, authenticate, behind_proxies, guard, no_route, oidc, pages, scim};
@@ -88,10 +89,13 @@ async fn https_alone(State(app): State<App>, request: Request, next: Next) -> Re
     response
 }
 
-/// Says whether the database answers.
+/// Says whether the database answers, and has everything that was decided.
 async fn ready(State(app): State<App>) -> Result<StatusCode, Refusal> {
-    app.store.ping().await?;
-    Ok(StatusCode::NO_CONTENT)
+    in_time(async { Ok(app.store.ping().await?) }).await?;
+    match app.journal.overlay().waiting().len() {
+        0 => Ok(StatusCode::NO_CONTENT),
+        waiting => Err(Refusal::Unavailable(format!("revocations wait to be written to the database: {waiting}"))),
+    }
 }
 
 async fn described(description: OpenApi) -> Json<OpenApi> {

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::LeaseTerms;
-use doorward_store::Store;
+use doorward_store::{SiteKey, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::app::accounts::{Accounts, Site};
+use crate::app::health::{self, Health};
+use crate::app::journal::{Journal, keep_written, settle};
 use crate::app::{App, Server};
 use crate::clock::Clock;
-use crate::feed::{History, Hub};
+use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
 use crate::net::{
     Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
-    create_data_dir, feed_tls, open_certificates, portal_tls, serve,
+    create_data_dir, feed_tls, open_certificates, portal_tls, serve, sha256,
 };
 use crate::router::{challenge_router, feed_router, local_router, web_router};
 use crate::{ControlPlaneConfig, ControlPlaneError, Ready, Shutdown, jobs, metrics};
@@ -91,6 +93,7 @@ pub(crate) async fn run(
     }
     let files = config.server.tls_certificate.zip(config.server.tls_key);
     servers.spawn(jobs::run(app.clone(), files, shutdown.clone()));
+    servers.spawn(until(shutdown.clone(), app.clone()));
     // Nobody has to listen for this.
     let _ = ready.send(answers);
     shutdown.cancelled().await;
@@ -102,6 +105,14 @@ pub(crate) async fn run(
     }
     app.store.close().await;
     Ok(())
+}
+
+/// Looks after the database, and writes what it did not take.
+async fn until(shutdown: Shutdown, app: App) {
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        ((), ()) = async { tokio::join!(health::watch(&app), keep_written(&app)) } => {}
+    }
 }
 
 fn check(config: &ControlPlaneConfig) -> Result<(), ControlPlaneError> {
@@ -191,11 +202,24 @@ async fn open(
     let revision = read.revision().await?;
     drop(read);
     let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
-    store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await?;
-    Ok(Arc::new(Server {
-        clock,
+    check_replica(config, &store, &feed_authority, &accounts, clock.now()).await?;
+    // What the last run left comes before anything else is written.
+    let journal = Journal::open(&config.data_dir, &store).await?;
+    let kept = store.policy_keep(&accounts.policy.version, &accounts.policy.text, clock.now()).await;
+    match kept {
+        Ok(()) => {}
+        // Nobody joins without the database either; the next start keeps it.
+        Err(error @ (StoreError::HeldBack | StoreError::ReadOnly(_) | StoreError::Full(_))) => {
+            tracing::warn!(%error, "the access policy could not be kept yet");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let app = Arc::new(Server {
+        health: Health::default(),
+        journal,
         hub: Hub::new(revision.0, shutdown.clone()),
         history: History::open(&config.data_dir),
+        replicas: Replicas::new(config.server.replica.as_deref(), clock.now()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
         disuse: config.disuse,
@@ -212,7 +236,42 @@ async fn open(
         acme,
         visits: Visits::default(),
         receipts: metrics::Receipts::new(),
+        clock,
         workers: TaskTracker::new(),
         store,
-    }))
+    });
+    settle(&app).await;
+    Ok(app)
+}
+
+/// Refuses to run beside replicas that have other keys or another network: what one of them sealed, signed or handed out
+/// would count for nothing at the others.
+async fn check_replica(
+    config: &ControlPlaneConfig,
+    store: &Store,
+    feed_authority: &FeedAuthority,
+    accounts: &Accounts,
+    now: doorward_model::Timestamp,
+) -> Result<(), ControlPlaneError> {
+    if !store.is_shared() {
+        return Ok(());
+    }
+    let network = format!("{} {} {}", config.network.v4(), config.network.v6(), config.zone);
+    let keys = [
+        SiteKey { name: "seal key", fingerprint: accounts.seal.fingerprint() },
+        SiteKey { name: "feed authority", fingerprint: sha256(feed_authority.certificate()) },
+        SiteKey { name: "[network]", fingerprint: sha256(network.as_bytes()) },
+    ];
+    let differing = match store.site_keys_differing(&keys, now).await {
+        Ok(differing) => differing,
+        Err(error @ (StoreError::ReadOnly(_) | StoreError::Full(_))) => {
+            tracing::warn!(%error, "the keys could not be compared with the other control planes'");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if differing.is_empty() {
+        return Ok(());
+    }
+    Err(ControlPlaneError::OtherKeys { what: differing.join(" and "), path: config.data_dir.clone() })
 }

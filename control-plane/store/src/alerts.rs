@@ -32,7 +32,7 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn alerts_recent(&mut self, rows: u32) -> Result<Vec<Alert>, StoreError> {
-        let sql = "SELECT * FROM alerts ORDER BY id DESC LIMIT $1";
+        let sql = "SELECT id, at, kind, gateway, device_id, email, source, message, count FROM alerts ORDER BY id DESC LIMIT $1";
         self.tx.rows(sql, args![i64::from(rows.min(ROWS_MAX))]).await?.iter().map(alert).collect()
     }
 }

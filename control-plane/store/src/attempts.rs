@@ -49,7 +49,14 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn attempts(&mut self, subject: &str) -> Result<Option<Attempts>, StoreError> {
-        let row = self.tx.row("SELECT * FROM sign_in_attempts WHERE subject = $1", args![subject]).await?;
+        let row = self
+            .tx
+            .row(
+                "SELECT subject, failures, last_at, locked_until \
+            FROM sign_in_attempts WHERE subject = $1",
+                args![subject],
+            )
+            .await?;
         row.as_ref().map(attempts).transpose()
     }
 }

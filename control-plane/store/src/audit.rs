@@ -42,7 +42,11 @@ impl ReadTx {
     pub async fn audit_tail(&mut self, rows: u32) -> Result<Vec<AuditRow>, StoreError> {
         let found = self
             .tx
-            .rows("SELECT * FROM audit ORDER BY seq DESC LIMIT $1", args![i64::from(rows.min(PAGE_ROWS_MAX))])
+            .rows(
+                "SELECT seq, at, actor, action, subject, detail, previous_hash, hash \
+                FROM audit ORDER BY seq DESC LIMIT $1",
+                args![i64::from(rows.min(PAGE_ROWS_MAX))],
+            )
             .await?;
         found.iter().rev().map(audit_row).collect()
     }
@@ -52,8 +56,20 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn audit_after(&mut self, seq: u64, rows: u32) -> Result<Vec<AuditRow>, StoreError> {
-        let sql = "SELECT * FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous_hash, hash \
+            FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
         self.tx.rows(sql, args![int(seq), i64::from(rows.min(PAGE_ROWS_MAX))]).await?.iter().map(audit_row).collect()
+    }
+
+    /// The latest rows that say that somebody's access ended, the latest first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn audit_endings(&mut self, subject: &str, rows: u32) -> Result<Vec<AuditRow>, StoreError> {
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous_hash, hash FROM audit WHERE subject = $1 \
+            AND action IN ('person.offboard', 'person.suspend', 'person.end', 'person.inactive') ORDER BY seq DESC LIMIT $2";
+        let rows = args![subject, i64::from(rows.min(PAGE_ROWS_MAX))];
+        self.tx.rows(sql, rows).await?.iter().map(audit_row).collect()
     }
 
     /// The latest time in the audit: a floor for a clock that was set back.

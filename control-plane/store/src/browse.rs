@@ -257,7 +257,8 @@ impl ReadTx {
         action: &str,
         search: &Search,
     ) -> Result<Vec<AuditRow>, StoreError> {
-        let sql = "SELECT * FROM audit WHERE seq < $1 AND ($2 = '' OR action LIKE $2 ESCAPE '\\') AND ($3 = '' \
+        let sql = "SELECT seq, at, actor, action, subject, detail, previous_hash, hash \
+            FROM audit WHERE seq < $1 AND ($2 = '' OR action LIKE $2 ESCAPE '\\') AND ($3 = '' \
                    OR lower(actor) LIKE $3 ESCAPE '\\' OR lower(subject) LIKE $3 ESCAPE '\\' OR lower(detail) LIKE $3 ESCAPE '\\') \
                    ORDER BY seq DESC LIMIT $4";
         let family = Search { text: action.to_owned(), ..Search::default() }.pattern();

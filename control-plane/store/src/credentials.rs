@@ -59,7 +59,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn passkeys_of(&mut self, person: PrincipalId) -> Result<Vec<StoredPasskey>, StoreError> {
-        let sql = "SELECT * FROM passkeys WHERE principal_id = $1 ORDER BY created_at, id";
+        let sql = "SELECT id, principal_id, credential_id, rp_id, name, credential, created_at, last_used_at, refused_at \
+            FROM passkeys WHERE principal_id = $1 ORDER BY created_at, id";
         self.tx.rows(sql, args![person.uuid()]).await?.iter().map(passkey).collect()
     }
 
@@ -68,7 +69,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn passkey_named(&mut self, credential_id: &[u8]) -> Result<Option<StoredPasskey>, StoreError> {
-        let sql = "SELECT * FROM passkeys WHERE credential_id = $1";
+        let sql = "SELECT id, principal_id, credential_id, rp_id, name, credential, created_at, last_used_at, refused_at \
+            FROM passkeys WHERE credential_id = $1";
         self.tx.row(sql, args![credential_id]).await?.as_ref().map(passkey).transpose()
     }
 
@@ -86,7 +88,14 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn totp_of(&mut self, person: PrincipalId) -> Result<Option<StoredTotp>, StoreError> {
-        let row = self.tx.row("SELECT * FROM totps WHERE principal_id = $1", args![person.uuid()]).await?;
+        let row = self
+            .tx
+            .row(
+                "SELECT principal_id, sealed, last_step, created_at \
+            FROM totps WHERE principal_id = $1",
+                args![person.uuid()],
+            )
+            .await?;
         let totp = |row: Row| {
             Ok(StoredTotp {
                 principal: person,

@@ -52,6 +52,15 @@ pub enum StoreError {
     /// The server does not answer.
     #[error("the database does not answer, so nothing was changed: check that it runs and can be reached")]
     Unreachable(#[source] sqlx::Error),
+    /// The server did not answer in time.
+    #[error("the database did not answer in time: look whether it was done before you try again")]
+    Silent,
+    /// Decisions wait to be written first.
+    #[error(
+        "revocations that were decided while the database did not answer are being written first: try again in a moment, and \
+         see `doorward status` if this goes on"
+    )]
+    HeldBack,
     /// It exists already, or its state excludes this.
     #[error("{what}")]
     Conflict {
@@ -172,7 +181,8 @@ fn class_of(code: &str) -> Class {
             "53100" | "53200" => Class::Full,
             "25006" | "42501" => Class::ReadOnly,
             "55P03" | "40001" | "40P01" | "53300" | "57014" => Class::Busy,
-            _ if code.starts_with("08") || code.starts_with("57P") => Class::Unreachable,
+            // 55000: the database takes no connections.
+            _ if code.starts_with("08") || code.starts_with("57P") || code == "55000" => Class::Unreachable,
             _ => Class::Other,
         };
     }

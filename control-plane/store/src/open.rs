@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use doorward_model::Timestamp;
@@ -17,29 +19,47 @@ use crate::db::{Answer, Tx, args};
 use crate::{ReadTx, StoreError, WriteTx};
 
 static MIGRATIONS_SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static MIGRATIONS_POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+/// Where a later release runs beside this one, the schema has migrations that this one does not know; which of them it can
+/// live with is asked before (`refuse_newer_schema`).
+static MIGRATIONS_POSTGRES: Migrator = Migrator { ignore_missing: true, ..sqlx::migrate!("migrations/postgres") };
 
 /// Longest wait for the right to write: past this somebody holds the database and a person should know.
 const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a connection that comes back to its pool may take to answer before it is closed.
+const RELEASE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// SQLite readers at most: reads are short, and each holds a thread.
 const SQLITE_READERS_MAX: u32 = 4;
-/// PostgreSQL connections for reading at most; servers allow 100 in all by default.
+/// PostgreSQL connections for reading at most; servers allow 100 in all by default, and a replica has 20 of all kinds.
 const POSTGRES_READERS_MAX: u32 = 8;
+/// PostgreSQL connections at most for common work, of which each kind holds one while it goes on, and for word between replicas.
+const POSTGRES_ASIDE_MAX: u32 = 10;
 /// The key of the advisory lock under which PostgreSQL writers take turns: "doorward" in ASCII.
-const POSTGRES_WRITER_LOCK: i64 = 0x646f_6f72_7761_7264;
+pub(crate) const WRITER_LOCK: i64 = 0x646f_6f72_7761_7264;
 
 /// A database. Cloning it is cheap and shares the connections.
 #[derive(Clone, Debug)]
 pub struct Store {
-    engine: Engine,
+    pub(crate) engine: Engine,
+    /// Set while decisions wait to be written, before which nothing else may be.
+    held_back: Arc<AtomicBool>,
 }
 
 /// Writing has one connection a process: writers take turns anyway, and queueing for the lock must not use up the
 /// connections that readers need.
 #[derive(Clone, Debug)]
-enum Engine {
-    Sqlite { read: SqlitePool, write: SqlitePool },
-    Postgres { read: PgPool, write: PgPool },
+pub(crate) enum Engine {
+    Sqlite {
+        read: SqlitePool,
+        write: SqlitePool,
+    },
+    Postgres {
+        read: PgPool,
+        write: PgPool,
+        /// For what replicas tell each other and for their turns at common work, which take no writer's turn.
+        aside: PgPool,
+        /// For the one connection that listens.
+        listening: PgPool,
+    },
 }
 
 impl Store {
@@ -58,14 +78,34 @@ impl Store {
         } else {
             return Err(StoreError::Url { url: without_password(url) });
         };
-        let store = Self { engine };
+        let store = Self { engine, held_back: Arc::default() };
         store.refuse_newer_schema().await?;
         let migrated = match &store.engine {
             Engine::Sqlite { write, .. } => MIGRATIONS_SQLITE.run(write).await,
             Engine::Postgres { write, .. } => MIGRATIONS_POSTGRES.run(write).await,
         };
-        migrated.map_err(migrate_error)?;
+        match migrated.map_err(migrate_error) {
+            // A later release may have come between the look and the migrations.
+            Ok(()) => store.refuse_newer_schema().await?,
+            Err(error) => {
+                let unwritable = matches!(error, StoreError::ReadOnly(_) | StoreError::Full(_));
+                if !unwritable || !store.has_newest_schema().await.unwrap_or(false) {
+                    return Err(error);
+                }
+            }
+        }
         Ok(store)
+    }
+
+    /// Says whether no other process writes this database, so that whatever was committed was committed here.
+    #[must_use]
+    pub fn is_sole_writer(&self) -> bool {
+        matches!(self.engine, Engine::Sqlite { .. })
+    }
+
+    /// Refuses every [`Store::write`] while `held`: decisions wait that come first. See [`Store::write_held_back`].
+    pub fn hold_back(&self, held: bool) {
+        self.held_back.store(held, Ordering::SeqCst);
     }
 
     /// Begins to read one consistent state.
@@ -80,8 +120,25 @@ impl Store {
     /// Begins a change, once every other writer is done, in this process and in all others.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] after 10 s, [`StoreError::Unreachable`], [`StoreError::ReadOnly`] or [`StoreError::Full`].
+    /// [`StoreError::Busy`] after 10 s, [`StoreError::Unreachable`], [`StoreError::ReadOnly`] or [`StoreError::Full`];
+    /// [`StoreError::HeldBack`] while [`Store::hold_back`] says so.
     pub async fn write(&self) -> Result<WriteTx, StoreError> {
+        if self.held_back.load(Ordering::SeqCst) {
+            return Err(StoreError::HeldBack);
+        }
+        let tx = self.begin_write().await?;
+        // Looked at again inside the transaction: whoever waited for the right to write must not overtake a decision.
+        if self.held_back.load(Ordering::SeqCst) {
+            return Err(StoreError::HeldBack);
+        }
+        Ok(WriteTx::new(tx))
+    }
+
+    /// Begins one of the changes for which all others are held back.
+    ///
+    /// # Errors
+    /// As [`Store::write`], but never [`StoreError::HeldBack`].
+    pub async fn write_held_back(&self) -> Result<WriteTx, StoreError> {
         self.begin_write().await.map(WriteTx::new)
     }
 
@@ -102,9 +159,11 @@ impl Store {
         tx.outbox_prune().await?;
         tx.alerts_prune(now).await?;
         tx.receipts_prune(now).await?;
+        tx.decisions_prune(now).await?;
         tx.accounts_prune(now).await?;
         tx.end_notices_prune(now).await?;
-        tx.commit_observation().await
+        tx.commit_observation().await?;
+        self.replicas_prune().await
     }
 
     /// Closes all connections, after what runs has ended.
@@ -114,7 +173,9 @@ impl Store {
                 read.close().await;
                 write.close().await;
             }
-            Engine::Postgres { read, write } => {
+            Engine::Postgres { read, write, aside, listening } => {
+                listening.close().await;
+                aside.close().await;
                 read.close().await;
                 write.close().await;
             }
@@ -141,11 +202,20 @@ impl Store {
                     // A replica that hangs inside a transaction must not keep every other one from revoking.
                     tx.execute("SET LOCAL lock_timeout = '10s'", args![]).await?;
                     tx.execute("SET LOCAL idle_in_transaction_session_timeout = '10s'", args![]).await?;
-                    tx.execute("SELECT pg_advisory_xact_lock($1)", args![POSTGRES_WRITER_LOCK]).await?;
+                    tx.execute("SELECT pg_advisory_xact_lock($1)", args![WRITER_LOCK]).await?;
                     tx
                 }
             })
         })
+    }
+
+    /// Says whether every migration of this program was applied.
+    async fn has_newest_schema(&self) -> Result<bool, StoreError> {
+        let mut read = self.read().await?;
+        let row = read.tx.row("SELECT MAX(version) AS version FROM _sqlx_migrations", args![]).await?;
+        let found = row.map(|row| row.get::<Option<i64>>("version")).transpose()?.flatten();
+        let migrations = if self.is_sole_writer() { &MIGRATIONS_SQLITE } else { &MIGRATIONS_POSTGRES };
+        Ok(found == migrations.iter().map(|migration| migration.version).max())
     }
 
     async fn refuse_newer_schema(&self) -> Result<(), StoreError> {
@@ -169,8 +239,29 @@ impl Store {
         let row = tx.tx.row("SELECT MAX(version) AS version FROM _sqlx_migrations", args![]).await?;
         let found = row.map(|row| row.get::<Option<i64>>("version")).transpose()?.flatten().unwrap_or(0);
         let known = migrations.iter().map(|migration| migration.version).max().unwrap_or(0);
-        if found > known { Err(StoreError::NewerSchema { found, known }) } else { Ok(()) }
+        if found <= known {
+            return Ok(());
+        }
+        if self.is_shared() && schema_floor(&mut tx).await?.is_some_and(|floor| floor <= known) {
+            tracing::warn!(
+                found,
+                known,
+                "another control plane of a later version uses this database: upgrade this one too"
+            );
+            return Ok(());
+        }
+        Err(StoreError::NewerSchema { found, known })
     }
+}
+
+/// The oldest program that may run beside the schema as it is; `None` before there was a floor.
+async fn schema_floor(read: &mut ReadTx) -> Result<Option<i64>, StoreError> {
+    let exists = read.tx.row("SELECT to_regclass('schema_floor')::text AS found", args![]).await?;
+    if exists.map(|row| row.get::<Option<String>>("found")).transpose()?.flatten().is_none() {
+        return Ok(None);
+    }
+    let row = read.tx.row("SELECT version FROM schema_floor WHERE id = 1", args![]).await?;
+    row.map(|row| row.get("version")).transpose()
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's enum, of which one case is told apart")]
@@ -182,7 +273,7 @@ fn migrate_error(error: MigrateError) -> StoreError {
     }
 }
 
-fn sqlite_file(url: &str, data_dir: &Path) -> Result<Option<PathBuf>, StoreError> {
+pub(crate) fn sqlite_file(url: &str, data_dir: &Path) -> Result<Option<PathBuf>, StoreError> {
     let Some(rest) = url.strip_prefix("sqlite:") else { return Ok(None) };
     let file = rest.strip_prefix("//").unwrap_or(rest);
     // A database in memory would forget who was put out, and parameters are ours to choose.
@@ -228,8 +319,12 @@ async fn open_postgres(url: &str) -> Result<Engine, StoreError> {
     let probe = options.connect().await.map_err(|source| opened(source, failed))?;
     probe.close().await.map_err(|source| opened(source, failed))?;
     let write = pool(1).connect_with(options.clone()).await.map_err(|source| opened(source, failed))?;
-    let read = pool(POSTGRES_READERS_MAX).connect_with(options).await.map_err(|source| opened(source, failed))?;
-    Ok(Engine::Postgres { read, write })
+    let read =
+        pool(POSTGRES_READERS_MAX).connect_with(options.clone()).await.map_err(|source| opened(source, failed))?;
+    let aside = pool(POSTGRES_ASIDE_MAX).connect_lazy_with(options.clone());
+    let listening =
+        PoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None).connect_lazy_with(options);
+    Ok(Engine::Postgres { read, write, aside, listening })
 }
 
 /// Makes the pool's settings, with a check on what comes back to it.
@@ -242,7 +337,9 @@ fn pool<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
         |connection: &mut DB::Connection, _| {
             Box::pin(async move {
                 // The rollback of a dropped transaction is only queued; an answer to this means that it has run.
-                connection.ping().await?;
+                // A server that hangs must not keep the place of a connection that would reach it once it is back.
+                let answer = tokio::time::timeout(RELEASE_WAIT_MAX, connection.ping()).await;
+                answer.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 Ok(!connection.is_in_transaction())
             })
         },
@@ -257,7 +354,7 @@ fn opened(source: sqlx::Error, failed: impl Fn(Box<dyn std::error::Error + Send 
 }
 
 /// Leaves the password out of a URL, for messages.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.chars().take(80).collect() };
     let Some((credentials, place)) = rest.rsplit_once('@') else { return url.to_owned() };
     let user = credentials.split_once(':').map_or(credentials, |(user, _)| user);

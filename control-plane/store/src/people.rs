@@ -116,6 +116,17 @@ impl ReadTx {
     }
 }
 
+/// What ended with somebody's access beside devices and grants.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EndedWith {
+    /// Browsers' sessions, and tokens of `doorward login`.
+    pub sessions: u64,
+    /// Links with which they could have come in.
+    pub links: u64,
+    /// API tokens that they had made, by name.
+    pub tokens: Vec<String>,
+}
+
 impl WriteTx {
     /// Adds a person.
     ///
@@ -186,11 +197,12 @@ impl WriteTx {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for an unknown person, device or grant.
-    pub async fn effect_apply(&mut self, effect: &Effect, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn effect_apply(&mut self, effect: &Effect, now: Timestamp) -> Result<EndedWith, StoreError> {
+        let mut ended = EndedWith::default();
         self.person_update(&effect.principal).await?;
         if effect.principal.state != PrincipalState::Active {
-            self.sessions_end(effect.principal.id).await?;
-            self.invitations_end(effect.principal.id, now).await?;
+            ended.sessions = self.sessions_end(effect.principal.id).await?;
+            ended.links = self.invitations_end(effect.principal.id, now).await?;
         }
         for device in &effect.devices_revoked {
             self.device_revoke(*device, effect.reason, now).await?;
@@ -202,8 +214,9 @@ impl WriteTx {
             self.groups_leave_all(effect.principal.id).await?;
             // Whoever put them out before this says so itself; else it was done by hand.
             self.account_end(effect.principal.id, EndedBy::Hand, now).await?;
+            ended.tokens = self.api_tokens_end(&format!("person:{}", effect.principal.email), now).await?;
         }
-        Ok(())
+        Ok(ended)
     }
 
     /// Notes that a person's end is in the audit, so that it is recorded once.

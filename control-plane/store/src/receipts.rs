@@ -25,7 +25,7 @@ fn receipt(row: &Row) -> Result<Receipt, StoreError> {
 
 macro_rules! select_receipt {
     ($tail:literal) => {
-        concat!("SELECT r.*, g.name AS gateway_name FROM receipts r JOIN gateways g ON g.id = r.gateway_id ", $tail)
+        concat!("SELECT r.gateway_id, r.revision, r.decided_at, r.enforced_at, r.enforced_after_ms, r.last_packets, g.name AS gateway_name FROM receipts r JOIN gateways g ON g.id = r.gateway_id ", $tail)
     };
 }
 
@@ -48,6 +48,15 @@ impl ReadTx {
         self.tx.rows(sql, args![int(revision.0)]).await?.iter().map(receipt).collect()
     }
 
+    /// Who confirmed what was decided at that very moment.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn receipts_of(&mut self, decided_at: Timestamp) -> Result<Vec<Receipt>, StoreError> {
+        let sql = select_receipt!("WHERE r.decided_at = $1 ORDER BY r.revision, g.name");
+        self.tx.rows(sql, args![decided_at]).await?.iter().map(receipt).collect()
+    }
+
     /// When this revision was committed; `None` where nobody knows any longer.
     ///
     /// # Errors
@@ -62,32 +71,44 @@ impl ReadTx {
 }
 
 impl Store {
-    /// Keeps what a gateway confirmed, and the revision that it holds. The first receipt for a revision stays.
+    /// Keeps what a gateway confirmed; see [`WriteTx::receipts_record`].
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
     pub async fn receipt_record(&self, receipt: &Receipt) -> Result<(), StoreError> {
-        let last_packets = serde_json::to_string(&receipt.last_packets)
-            .map_err(|source| StoreError::corrupt("last_packets", source))?;
         let mut tx = self.write().await?;
-        let sql = "INSERT INTO receipts (gateway_id, revision, decided_at, enforced_at, enforced_after_ms, last_packets) \
-                   VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (gateway_id, revision) DO NOTHING";
-        let args = args![
-            receipt.gateway.uuid(),
-            int(receipt.revision.0),
-            receipt.decided_at,
-            receipt.enforced_at,
-            receipt.enforced_after_ms,
-            last_packets,
-        ];
-        tx.tx.execute(sql, args).await?;
-        let sql = "UPDATE gateways SET revision = $2, last_seen_at = $3 WHERE id = $1";
-        tx.tx.execute(sql, args![receipt.gateway.uuid(), int(receipt.revision.0), receipt.enforced_at]).await?;
+        tx.receipts_record(std::slice::from_ref(receipt)).await?;
         tx.commit_observation().await
     }
 }
 
 impl WriteTx {
+    /// Keeps what gateways confirmed, and the revision that each holds. The first receipt for a revision stays.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub async fn receipts_record(&mut self, receipts: &[Receipt]) -> Result<(), StoreError> {
+        for receipt in receipts {
+            let last_packets = serde_json::to_string(&receipt.last_packets)
+                .map_err(|source| StoreError::corrupt("last_packets", source))?;
+            let sql = "INSERT INTO receipts (gateway_id, revision, decided_at, enforced_at, enforced_after_ms, last_packets) \
+                       VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (gateway_id, revision) DO NOTHING";
+            let args = args![
+                receipt.gateway.uuid(),
+                int(receipt.revision.0),
+                receipt.decided_at,
+                receipt.enforced_at,
+                receipt.enforced_after_ms,
+                last_packets,
+            ];
+            self.tx.execute(sql, args).await?;
+            let sql = "UPDATE gateways SET revision = $2, last_seen_at = $3 WHERE id = $1";
+            let args = args![receipt.gateway.uuid(), int(receipt.revision.0), receipt.enforced_at];
+            self.tx.execute(sql, args).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn receipts_prune(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let before = now.checked_sub(KEPT).unwrap_or(Timestamp::MIN);
         self.tx.execute("DELETE FROM receipts WHERE enforced_at < $1", args![before]).await.map(drop)

@@ -48,9 +48,11 @@ fn invitation(row: &Row) -> Result<Invitation, StoreError> {
 }
 
 macro_rules! with_person {
-    ($table:literal) => {
+    ($columns:literal, $table:literal) => {
         concat!(
-            "SELECT s.*, p.id AS p_id, p.email AS p_email, p.name AS p_name, p.kind AS p_kind, ",
+            "SELECT s.id, s.principal_id, s.created_at, s.factor_at, ",
+            $columns,
+            ", p.id AS p_id, p.email AS p_email, p.name AS p_name, p.kind AS p_kind, ",
             "p.sponsor_id AS p_sponsor_id, p.state AS p_state, p.not_after AS p_not_after, ",
             "p.created_at AS p_created_at, p.changed_at AS p_changed_at, p.signed_in_until AS p_signed_in_until, ",
             "p.role AS p_role, p.signed_in_at AS p_signed_in_at FROM ",
@@ -66,7 +68,13 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn web_session(&mut self, hash: &TokenHash) -> Result<Option<(WebSession, Principal)>, StoreError> {
-        let row = self.tx.row(with_person!("web_sessions"), args![&hash.0]).await?;
+        let row = self
+            .tx
+            .row(
+                with_person!("s.method, s.seen_at, s.ends_at, s.source, s.agent, s.policy_pending", "web_sessions"),
+                args![&hash.0],
+            )
+            .await?;
         row.map(|row| Ok((session(&row)?, principal(&row)?))).transpose()
     }
 
@@ -75,7 +83,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn web_sessions_of(&mut self, person: PrincipalId) -> Result<Vec<WebSession>, StoreError> {
-        let sql = "SELECT * FROM web_sessions WHERE principal_id = $1 ORDER BY seen_at DESC, id";
+        let sql = "SELECT hash, id, principal_id, method, created_at, seen_at, ends_at, factor_at, source, agent, policy_pending \
+            FROM web_sessions WHERE principal_id = $1 ORDER BY seen_at DESC, id";
         self.tx.rows(sql, args![person.uuid()]).await?.iter().map(session).collect()
     }
 
@@ -84,7 +93,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn login_token(&mut self, hash: &TokenHash) -> Result<Option<(LoginToken, Principal)>, StoreError> {
-        let row = self.tx.row(with_person!("login_tokens"), args![&hash.0]).await?;
+        let row =
+            self.tx.row(with_person!("s.name, s.expires_at, s.last_used_at", "login_tokens"), args![&hash.0]).await?;
         row.map(|row| Ok((login_token(&row)?, principal(&row)?))).transpose()
     }
 
@@ -93,7 +103,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn login_tokens_of(&mut self, person: PrincipalId) -> Result<Vec<LoginToken>, StoreError> {
-        let sql = "SELECT * FROM login_tokens WHERE principal_id = $1 ORDER BY created_at DESC, id";
+        let sql = "SELECT hash, id, principal_id, name, created_at, expires_at, factor_at, last_used_at \
+            FROM login_tokens WHERE principal_id = $1 ORDER BY created_at DESC, id";
         self.tx.rows(sql, args![person.uuid()]).await?.iter().map(login_token).collect()
     }
 
@@ -102,7 +113,14 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn invitation(&mut self, hash: &TokenHash) -> Result<Option<Invitation>, StoreError> {
-        let row = self.tx.row("SELECT * FROM invitations WHERE hash = $1", args![&hash.0]).await?;
+        let row = self
+            .tx
+            .row(
+                "SELECT hash, kind, principal_id, created_at, created_by, expires_at, used_at, replaced_at \
+            FROM invitations WHERE hash = $1",
+                args![&hash.0],
+            )
+            .await?;
         row.as_ref().map(invitation).transpose()
     }
 }
@@ -196,10 +214,10 @@ impl WriteTx {
     ///
     /// # Errors
     /// Any [`StoreError`] of writing.
-    pub async fn invitations_end(&mut self, person: PrincipalId, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn invitations_end(&mut self, person: PrincipalId, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "UPDATE invitations SET replaced_at = $2 \
                    WHERE principal_id = $1 AND used_at IS NULL AND replaced_at IS NULL";
-        self.tx.execute(sql, args![person.uuid(), now]).await.map(drop)
+        self.tx.execute(sql, args![person.uuid(), now]).await
     }
 
     /// Keeps a token of `doorward login`.
@@ -227,7 +245,7 @@ impl WriteTx {
     /// Any [`StoreError`] of writing.
     pub async fn invitation_add(&mut self, hash: &TokenHash, link: &Invitation) -> Result<(), StoreError> {
         match (link.kind, link.principal) {
-            (InvitationKind::Join, Some(person)) => self.invitations_end(person, link.created_at).await?,
+            (InvitationKind::Join, Some(person)) => drop(self.invitations_end(person, link.created_at).await?),
             (InvitationKind::Setup, _) | (InvitationKind::Join, None) => {
                 let sql = "UPDATE invitations SET replaced_at = $1 \
                            WHERE kind = 'setup' AND used_at IS NULL AND replaced_at IS NULL";

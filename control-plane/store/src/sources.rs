@@ -85,7 +85,8 @@ fn member(row: &Row) -> Result<SourceMember, StoreError> {
 macro_rules! select_group {
     ($tail:literal) => {
         concat!(
-            "SELECT g.* FROM source_groups g JOIN people_groups p ON p.id = g.group_id AND p.removed_at IS NULL ",
+            "SELECT g.group_id, g.source_id, g.external_id, g.display_name, g.created_at, g.changed_at FROM source_groups g ",
+            "JOIN people_groups p ON p.id = g.group_id AND p.removed_at IS NULL ",
             $tail
         )
     };
@@ -136,7 +137,8 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn source_tokens(&mut self, id: SourceId) -> Result<Vec<SourceToken>, StoreError> {
-        let sql = "SELECT * FROM source_tokens WHERE source_id = $1 AND revoked_at IS NULL ORDER BY created_at";
+        let sql = "SELECT hash, source_id, created_at, created_by, last_used_at, revoked_at \
+            FROM source_tokens WHERE source_id = $1 AND revoked_at IS NULL ORDER BY created_at";
         self.tx.rows(sql, args![id.uuid()]).await?.iter().map(token).collect()
     }
 

@@ -97,6 +97,24 @@ impl TestDatabase {
         self.data_dir.path()
     }
 
+    /// Runs statements at the server, beside the database; on PostgreSQL alone.
+    ///
+    /// # Errors
+    /// Where the server refuses.
+    pub async fn at_server(&self, statements: &[&str]) -> Result<(), TestSupportError> {
+        for statement in statements {
+            sql(&with_database(&self.url, "postgres"), statement.replace("{name}", self.name())).await?;
+        }
+        Ok(())
+    }
+
+    /// The database's name at its server.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        let path = self.url.split('?').next().unwrap_or_default();
+        path.rsplit('/').next().unwrap_or_default()
+    }
+
     /// Opens it; twice for two replicas.
     ///
     /// # Errors

@@ -16,13 +16,17 @@ fn api_token(row: &Row) -> Result<ApiToken, StoreError> {
 }
 
 impl ReadTx {
-    /// The token with this hash, unless it was revoked.
+    /// The token with this hash, unless it was revoked. One that a person made counts while that person is an admin here: they
+    /// may know it still.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
-    pub async fn api_token(&mut self, hash: &TokenHash) -> Result<Option<ApiToken>, StoreError> {
-        let sql = "SELECT * FROM api_tokens WHERE hash = $1 AND revoked_at IS NULL";
-        self.tx.row(sql, args![&hash.0]).await?.as_ref().map(api_token).transpose()
+    pub async fn api_token(&mut self, hash: &TokenHash, now: Timestamp) -> Result<Option<ApiToken>, StoreError> {
+        let sql = "SELECT hash, name, created_at, created_by, last_used_at, revoked_at \
+            FROM api_tokens t WHERE hash = $1 AND revoked_at IS NULL AND (created_by NOT LIKE 'person:%' OR EXISTS ( \
+            SELECT 1 FROM principals p WHERE 'person:' || p.email = t.created_by AND p.state = 'active' \
+            AND p.role IN ('owner', 'admin') AND (p.not_after IS NULL OR p.not_after > $2)))";
+        self.tx.row(sql, args![&hash.0, now]).await?.as_ref().map(api_token).transpose()
     }
 
     /// The tokens that were not revoked, by name.
@@ -31,7 +35,11 @@ impl ReadTx {
     /// Any [`StoreError`] of reading.
     pub async fn api_tokens(&mut self) -> Result<Vec<ApiToken>, StoreError> {
         self.tx
-            .rows("SELECT * FROM api_tokens WHERE revoked_at IS NULL ORDER BY name", args![])
+            .rows(
+                "SELECT hash, name, created_at, created_by, last_used_at, revoked_at \
+                FROM api_tokens WHERE revoked_at IS NULL ORDER BY name",
+                args![],
+            )
             .await?
             .iter()
             .map(api_token)
@@ -58,6 +66,18 @@ impl WriteTx {
         }
         let sql = "INSERT INTO api_tokens (hash, name, created_at, created_by) VALUES ($1, $2, $3, $4)";
         self.tx.execute(sql, args![&hash.0, name, token.created_at, token.created_by.as_str()]).await.map(drop)
+    }
+
+    /// Ends the API tokens that somebody made; returns their names.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of writing.
+    pub(crate) async fn api_tokens_end(&mut self, maker: &str, now: Timestamp) -> Result<Vec<String>, StoreError> {
+        let sql = "UPDATE api_tokens SET revoked_at = $2 WHERE created_by = $1 AND revoked_at IS NULL RETURNING name";
+        let mut names: Vec<String> =
+            self.tx.rows(sql, args![maker, now]).await?.iter().map(|row| row.get("name")).collect::<Result<_, _>>()?;
+        names.sort();
+        Ok(names)
     }
 
     /// Ends an API token.

@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use doorward_domain::{AuditEntry, micros};
 use doorward_model::{DeviceId, Revision, Timestamp};
 
-use crate::StoreError;
 use crate::db::{Tx, args, int};
+use crate::{StoreError, notify};
 
 /// One consistent state of the database; every read goes through here. Dropping it ends it.
 ///
@@ -95,6 +95,9 @@ impl WriteTx {
             None => self.read.revision().await?,
             Some(kind) => self.read.outbox_append(kind, devices, row.at).await?,
         };
+        if kind.is_some() {
+            notify::say_revision(&mut self.read.tx, revision.0).await?;
+        }
         self.read.tx.commit().await?;
         Ok(Committed { revision, gateways_concerned: kind.is_some(), audit_seq: row.seq, at: micros(row.at) })
     }

@@ -89,12 +89,18 @@ pub(super) async fn run(command: GatewayCommand, client: &Client, out: Output) -
 
 /// Draws gateways.
 pub(super) fn table(gateways: &[Gateway]) -> String {
-    let mut rows = Rows::new(&["GATEWAY", "CONNECTED", "REVISION", "ACTIVE", "DEVICES", "ENDPOINT", "LAST SEEN"]);
+    let mut rows =
+        Rows::new(&["GATEWAY", "CONNECTED", "REVISION", "BEHIND", "ACTIVE", "DEVICES", "ENDPOINT", "LAST SEEN"]);
     for it in gateways {
         rows.add(vec![
             it.name.to_string(),
-            if it.connected { "yes" } else { "no" }.to_owned(),
+            match (&it.replica, it.connected) {
+                (Some(replica), true) => format!("at {}", output::one_line(replica)),
+                (None, true) => "yes".to_owned(),
+                (_, false) => "no".to_owned(),
+            },
             or_dash(it.revision),
+            or_dash(it.revisions_behind),
             it.devices_active.to_string(),
             it.devices_known.to_string(),
             or_dash(it.endpoint.as_ref()),

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use doorward_control_plane::api::{
-    EndOutcome, EndRequest, InvitationMade, Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet,
-    PersonSponsorSet, PersonState,
+    EndOutcome, EndRequest, InvitationMade, Person, PersonEnding, PersonKind, PersonNew, PersonOffboard, PersonRole,
+    PersonRoleSet, PersonSponsorSet, PersonState,
 };
 use doorward_model::{Email, PersonName, TimeLimit};
 
@@ -52,6 +52,12 @@ pub(super) enum PersonCommand {
     /// Gives a suspended person their access back; after an offboarding, the account alone
     #[command(after_help = "Examples:\n  doorward person restore dba@agency.example")]
     Restore {
+        /// The email address
+        email: Email,
+    },
+    /// Shows what ended when somebody was suspended or offboarded, and when gateways enforced it
+    #[command(after_help = "Examples:\n  doorward person endings dba@agency.example")]
+    Endings {
         /// The email address
         email: Email,
     },
@@ -152,6 +158,10 @@ pub(super) async fn run(command: PersonCommand, client: &Client, out: Output) ->
             let person: Person = client.post(&format!("{}/restore", path(&email)), &EndRequest::default()).await?;
             out.result(&person, |it| format!("{} is {} again\n{}", it.email, state(it.state), details(it)))
         }
+        PersonCommand::Endings { email } => {
+            let endings: Vec<PersonEnding> = client.get(&format!("{}/endings", path(&email))).await?;
+            out.result(&endings, |endings| told(&email, endings))
+        }
         PersonCommand::Role { email, role } => {
             let set = PersonRoleSet { role: role.into() };
             let person: Person = client.put(&format!("{}/role", path(&email)), &set).await?;
@@ -239,6 +249,40 @@ async fn end(args: EndArgs, action: &str, done: &str, client: &Client, out: Outp
     let request = EndRequest { reason: args.reason };
     let outcome: EndOutcome = client.post(&format!("{}/{action}", path(&args.email)), &request).await?;
     receipts::show(out, &outcome, &outcome, &format!("{} {done}", args.email))
+}
+
+fn told(email: &Email, endings: &[PersonEnding]) -> String {
+    let mut text = String::new();
+    for it in endings {
+        text.push_str(&format!("{} {} by {}", time::short(it.decided_at), it.action, it.by));
+        text.push_str(&it.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}")));
+        text.push('\n');
+        for device in &it.devices {
+            text.push_str(&format!("  device {device} ended\n"));
+        }
+        for resource in &it.grants {
+            text.push_str(&format!("  grant to {resource} ended\n"));
+        }
+        text.push_str(&receipts::also(it.sessions, it.links, it.requests, &it.tokens));
+        for contractor in &it.suspended {
+            text.push_str(&format!("  {contractor} was suspended with them\n"));
+        }
+        let heir = it.to.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);
+        for what in it.handed_over.iter().map(ToString::to_string).chain(it.resources.iter().cloned()) {
+            text.push_str(&format!("  {heir} answers for {what} from then on\n"));
+        }
+        for receipt in &it.receipts {
+            let after = receipt.enforced_after_ms.map_or_else(String::new, |after| format!(" after {after} ms"));
+            let last = receipt
+                .last_packet_before_ms
+                .map_or_else(String::new, |before| format!(", the last packet passed {before} ms before that"));
+            text.push_str(&format!("  gateway {} enforced it{after}{last}\n", receipt.gateway));
+        }
+    }
+    if text.is_empty() {
+        return format!("{email} was neither suspended nor offboarded");
+    }
+    text.trim_end().to_owned()
 }
 
 fn details(it: &Person) -> String {

@@ -35,6 +35,7 @@ fn words(headline: &str, outcome: &EndOutcome) -> String {
     for grant in &ended.grants {
         text.push_str(&format!("  grant of {} to {} ended\n", grant.resource, grant.who()));
     }
+    text.push_str(&also(ended.sessions, ended.links, ended.requests, &ended.tokens));
     for receipt in &outcome.receipts {
         if let Some(after) = receipt.enforced_after_ms {
             let last = receipt
@@ -42,6 +43,24 @@ fn words(headline: &str, outcome: &EndOutcome) -> String {
                 .map_or_else(String::new, |before| format!(", the last packet passed {before} ms before that"));
             text.push_str(&format!("gateway {} enforced it after {after} ms{last}\n", receipt.gateway));
         }
+    }
+    text
+}
+
+/// Says what ended beside devices and grants.
+pub(super) fn also(sessions: u64, links: u64, requests: u64, tokens: &[String]) -> String {
+    let mut text = String::new();
+    for (count, one, many) in [
+        (sessions, "session", "sessions"),
+        (links, "invitation", "invitations"),
+        (requests, "open request", "open requests"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("  {count} {} ended\n", if count == 1 { one } else { many }));
+        }
+    }
+    for token in tokens {
+        text.push_str(&format!("  API token {token} ended: they had made it, and may know it\n"));
     }
     text
 }

@@ -1,6 +1,6 @@
 //! `doorward status`.
 
-use doorward_control_plane::api::{Certificate, CertificateSource, EndingKind, Status};
+use doorward_control_plane::api::{Certificate, CertificateSource, DatabaseStatus, EndingKind, Status};
 
 use super::{gateway, lockdown, time};
 use crate::client::Client;
@@ -24,6 +24,9 @@ fn words(status: &Status) -> String {
         certificate(&status.certificate),
         gateway::table(&status.gateways)
     );
+    if let Some(line) = database(&status.database) {
+        text = format!("{line}\n\n{text}");
+    }
     if let Some(mail) = &status.mail
         && mail.waiting > 0
     {
@@ -69,6 +72,24 @@ fn words(status: &Status) -> String {
         text.push_str(&format!("\n{}\n", rows.or_else("")));
     }
     text
+}
+
+/// Says what is wrong with the database, where something is.
+fn database(it: &DatabaseStatus) -> Option<String> {
+    let since = time::short_or(it.trouble_since, "a moment ago");
+    let why = it.trouble.as_deref().map_or_else(String::new, |trouble| format!(": {}", one_line(trouble)));
+    let waiting = match it.journalled {
+        0 => String::new(),
+        count => format!("\nRevocations in the journal: {count}; they are enforced, and written once it takes them"),
+    };
+    match (it.answers, it.trouble_since, it.journalled) {
+        (true, None, 0) => None,
+        (true, _, 0) => Some(format!("THE DATABASE TOOK NO CHANGE since {since}{why}")),
+        (true, _, _) => Some(format!("THE DATABASE TAKES NO CHANGES since {since}{why}{waiting}")),
+        (false, _, _) => Some(format!(
+            "THE DATABASE DOES NOT ANSWER since {since}{why}{waiting}\nWhat follows is what the control plane knows without it"
+        )),
+    }
 }
 
 /// Says whose certificate the portal has, until when, and how to know it.

@@ -107,6 +107,26 @@ impl ControlPlane {
         command
     }
 
+    /// Stops it, as an init system does.
+    pub(crate) fn stop(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    /// Writes another `[server]` section.
+    pub(crate) fn configure(&self, more: &str) {
+        let port = self.https_port;
+        let config = format!("[server]\nlisten = \"127.0.0.1:{port}\"\nurl = \"https://localhost:{port}\"\n{more}");
+        std::fs::write(self.data().join("doorward.toml"), config).expect("a config");
+    }
+
+    /// Starts it again and waits until it answers.
+    pub(crate) fn start_once_more(&mut self) {
+        self.child = Self::command(self.data()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        wait_until("the control plane answers", || self.run("status").code == 0);
+    }
+
     /// Starts a second one on the same folder and waits for its end.
     pub(crate) fn start_again(&self) -> Ran {
         Ran::run(&mut Self::command(self.data()))
@@ -218,8 +238,13 @@ impl FakeGateway {
                     FeedMessage::Delta(delta) => delta.revision,
                     FeedMessage::Heartbeat(_) => continue,
                 };
-                let receipt =
-                    Receipt { session: reply.session, revision, enforced_after_micros: 10, ended: Vec::new() };
+                let receipt = Receipt {
+                    session: reply.session,
+                    revision,
+                    enforced_after_micros: 10,
+                    ended: Vec::new(),
+                    ahead: None,
+                };
                 post(&socket, "/feed/v1/receipts", &serde_json::to_string(&receipt).expect("JSON"));
             }
         });

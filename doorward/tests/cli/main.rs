@@ -18,5 +18,6 @@ mod harness;
 mod input;
 mod login;
 mod reach;
+mod replicas;
 mod server;
 mod story;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use doorward_model::{DnsName, EndedDevice, GatewayEvent, Protocol, Revision};
+use doorward_model::{DecisionId, DnsName, EndedDevice, GatewayEvent, Protocol, Revision};
 
 use crate::{BootTime, Via};
 
@@ -48,6 +48,8 @@ pub enum Event {
 pub struct Enforced {
     /// The revision.
     pub revision: Revision,
+    /// The decision that came ahead of the database, where one did.
+    pub ahead: Option<DecisionId>,
     /// When the message was handed to [`crate::Gateway::handle_command`]. Enforcement is complete when that call
     /// returns, so the shell measures how long it took by reading its clock after it.
     pub arrived: BootTime,

@@ -1,7 +1,7 @@
 //! The `[gateway]` section of `doorward.toml`, parsed once into what cannot be wrong afterwards.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doorward_gateway_core::SHARES_MAX;
@@ -16,6 +16,9 @@ const THREADS_BY_DEFAULT_MAX: u16 = 8;
 
 /// Upstreams of the resolver at most: each has 3 s, and a device waits no longer than a few of them.
 pub const UPSTREAMS_MAX: usize = 4;
+
+/// Control planes at most: a round through them must stay short.
+const CONTROL_PLANES_MAX: usize = 8;
 
 /// Why the `[gateway]` section is no usable configuration.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +73,12 @@ pub enum ConfigError {
         /// The text, without control characters.
         text: String,
     },
+    /// Both ways to name control planes.
+    #[error("`[gateway] control_plane` and `control_planes` say the same: write all of them into `control_planes`")]
+    ControlPlaneTwice,
+    /// Too many of them.
+    #[error("`[gateway] control_planes` may name {CONTROL_PLANES_MAX} control planes at most")]
+    ControlPlanes,
     /// An upstream that cannot be asked, or too many.
     #[error(
         "`[gateway] upstreams` must name up to {UPSTREAMS_MAX} resolvers outside Doorward's own network, such as [\"9.9.9.9\", \"149.112.112.112\"]"
@@ -118,6 +127,8 @@ pub struct GatewaySection {
     pub metrics: Option<SocketAddr>,
     /// The feed of a control plane on another machine; absent means the Unix socket in the data folder.
     pub control_plane: Option<String>,
+    /// The feeds of several control planes on one database: whichever answers is used, and the next one when it does not.
+    pub control_planes: Vec<String>,
     /// A file with the one-time enrolment token; the variable `DOORWARD_GATEWAY_TOKEN` goes before it.
     pub enrolment_token_file: Option<PathBuf>,
 }
@@ -141,6 +152,7 @@ impl Default for GatewaySection {
             upstreams: Vec::new(),
             metrics: Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9586)),
             control_plane: None,
+            control_planes: Vec::new(),
             enrolment_token_file: None,
         }
     }
@@ -233,13 +245,8 @@ impl std::fmt::Display for InterfaceName {
 pub enum FeedAddress {
     /// A control plane on this machine.
     Unix(PathBuf),
-    /// A control plane elsewhere, over mutual TLS.
-    Https {
-        /// A DNS name or an address, without brackets.
-        host: String,
-        /// The port.
-        port: u16,
-    },
+    /// Control planes elsewhere, over mutual TLS: DNS names or addresses, without brackets, and ports. One at least.
+    Https(Vec<(String, u16)>),
 }
 
 /// Everything a gateway needs to start, checked.
@@ -303,10 +310,7 @@ impl GatewayConfig {
             Some(text) => parse_endpoint(text)?,
             None => default_endpoint(&section.listen).ok_or(ConfigError::EndpointUnknown)?,
         };
-        let feed = match &section.control_plane {
-            Some(text) => parse_feed_url(text)?,
-            None => FeedAddress::Unix(data_dir.join("feed.sock")),
-        };
+        let feed = feed_address(&section, &data_dir)?;
         Ok(Self {
             name: section.name,
             endpoint,
@@ -395,11 +399,24 @@ fn parse_endpoint(text: &str) -> Result<String, ConfigError> {
     split_host_port(text).map(|_| text.to_owned()).ok_or_else(|| ConfigError::Endpoint { text: shorten(text) })
 }
 
-fn parse_feed_url(text: &str) -> Result<FeedAddress, ConfigError> {
+fn feed_address(section: &GatewaySection, data_dir: &Path) -> Result<FeedAddress, ConfigError> {
+    if section.control_plane.is_some() && !section.control_planes.is_empty() {
+        return Err(ConfigError::ControlPlaneTwice);
+    }
+    if section.control_planes.len() > CONTROL_PLANES_MAX {
+        return Err(ConfigError::ControlPlanes);
+    }
+    let named: Vec<&String> = section.control_plane.iter().chain(&section.control_planes).collect();
+    if named.is_empty() {
+        return Ok(FeedAddress::Unix(data_dir.join("feed.sock")));
+    }
+    named.into_iter().map(|text| parse_feed_url(text)).collect::<Result<_, _>>().map(FeedAddress::Https)
+}
+
+fn parse_feed_url(text: &str) -> Result<(String, u16), ConfigError> {
     let wrong = || ConfigError::ControlPlane { text: shorten(text) };
     let authority = text.strip_prefix("https://").ok_or_else(wrong)?.trim_end_matches('/');
-    let (host, port) = split_host_port(authority).ok_or_else(wrong)?;
-    Ok(FeedAddress::Https { host, port })
+    split_host_port(authority).ok_or_else(wrong)
 }
 
 /// Splits `HOST:PORT`; an IPv6 address stands in brackets, a wildcard address is no host.

@@ -113,5 +113,16 @@ fn what_does_not_exist_is_named() {
         assert!(matches!(wrong, Err(ConfigError::ControlPlane { .. })), "{url}");
     }
     let far = config(with(|section| section.control_plane = Some("https://[2001:db8::1]:8444/".to_owned()))).unwrap();
-    assert_eq!(far.feed, FeedAddress::Https { host: "2001:db8::1".to_owned(), port: 8444 });
+    assert_eq!(far.feed, FeedAddress::Https(vec![("2001:db8::1".to_owned(), 8444)]));
+    let two = ["https://a.shop.example:8444".to_owned(), "https://192.0.2.9:8444".to_owned()];
+    let several = config(with(|section| section.control_planes = two.to_vec())).unwrap();
+    let named = vec![("a.shop.example".to_owned(), 8444), ("192.0.2.9".to_owned(), 8444)];
+    assert_eq!(several.feed, FeedAddress::Https(named));
+    let both = config(with(|section| {
+        section.control_plane = Some(two[0].clone());
+        section.control_planes = two.to_vec();
+    }));
+    assert!(matches!(both, Err(ConfigError::ControlPlaneTwice)));
+    let many = config(with(|section| section.control_planes = vec![two[0].clone(); 9]));
+    assert!(matches!(many, Err(ConfigError::ControlPlanes)));
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::error::GatewayError;
 use crate::http::{Connector, HttpError, Poster};
 use crate::key::write_private;
+use crate::planes::Planes;
 use crate::tls::{self, AUTHORITY_FILE, CERTIFICATE_FILE, KEY_FILE};
 
 /// The variable that a token is read from before the file.
@@ -172,7 +173,7 @@ struct EnrolAnswer {
 /// [`EnrolError`], and [`GatewayError::DataDir`] when a file cannot be written.
 pub(crate) async fn enrol(
     folder: &Path,
-    (host, port): (&str, u16),
+    planes: &Arc<Planes>,
     name: &GatewayName,
     token: &EnrolmentToken,
 ) -> Result<(), GatewayError> {
@@ -182,21 +183,27 @@ pub(crate) async fn enrol(
     let body = EnrolRequest { token: &token.text, name, csr_pem: &csr_pem };
     let body = serde_json::to_vec(&body).map_err(|error| unusable(error.to_string()))?;
     let config = tls::first_contact(token.authority_digest).map_err(|error| unusable(error.to_string()))?;
-    let mut poster = Poster::new(Connector::Tls { host: host.to_owned(), port, config: Arc::new(config) });
-    let mut told = false;
+    let mut poster = Poster::new(Connector::Tls { planes: Arc::clone(planes), config: Arc::new(config) });
+    let (mut told, named) = (false, planes.named());
     let answer = loop {
         match poster.post("/feed/v1/enrol", body.clone()).await {
             Ok(answer) if answer.status.is_success() => break answer,
             Ok(answer) if answer.status.is_client_error() && answer.status != StatusCode::TOO_MANY_REQUESTS => {
                 return Err(EnrolError::Refused { name: name.clone(), message: answer.complaint() }.into());
             }
-            Err(HttpError::Untrusted(_)) => return Err(EnrolError::WrongServer { host: host.to_owned() }.into()),
+            Err(HttpError::Untrusted(_)) => return Err(EnrolError::WrongServer { host: named }.into()),
             Ok(_) | Err(_) if told => (),
-            Ok(answer) => tracing::warn!(host, port, complaint = answer.complaint(), "cannot enrol yet: trying again"),
-            Err(error) => tracing::warn!(host, port, error = chain(&error), "cannot enrol yet: trying again"),
+            Ok(answer) => {
+                tracing::warn!(control_plane = named, complaint = answer.complaint(), "cannot enrol yet: trying again")
+            }
+            Err(error) => {
+                tracing::warn!(control_plane = named, error = chain(&error), "cannot enrol yet: trying again")
+            }
         }
         told = true;
-        tokio::time::sleep(RETRY_AFTER).await;
+        if planes.move_on() {
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
     };
     let answer: EnrolAnswer = serde_json::from_slice(&answer.body).map_err(|error| unusable(error.to_string()))?;
     keep(folder, &key, &answer, token)

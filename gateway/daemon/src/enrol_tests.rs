@@ -131,13 +131,18 @@ async fn answer(
     Ok(Response::new(Full::new(Bytes::from(text))))
 }
 
+fn planes(port: u16) -> Arc<Planes> {
+    Arc::new(Planes::new(vec![("127.0.0.1".to_owned(), port)]))
+}
+
 fn token(digest: [u8; 32]) -> EnrolmentToken {
     EnrolmentToken::parse(&format!("dwg1.{}.{}", URL_SAFE_NO_PAD.encode([7; 32]), hex::encode(digest))).unwrap()
 }
 
 async fn try_enrol(folder: &Path, server: &Server, token: &EnrolmentToken) -> Result<(), GatewayError> {
     let name = "berlin".parse().unwrap();
-    let enrolling = enrol(folder, ("127.0.0.1", server.port), &name, token);
+    let planes = planes(server.port);
+    let enrolling = enrol(folder, &planes, &name, token);
     tokio::time::timeout(Duration::from_secs(10), enrolling).await.unwrap()
 }
 
@@ -146,7 +151,7 @@ async fn a_token_becomes_a_certificate_that_the_feed_accepts() {
     let (dir, server) = (tempfile::tempdir().unwrap(), server("doorward-feed", false).await);
     try_enrol(dir.path(), &server, &token(tls::digest(&server.authority))).await.unwrap();
     let config = Arc::new(tls::enrolled(dir.path()).unwrap());
-    let mut poster = Poster::new(Connector::Tls { host: "127.0.0.1".to_owned(), port: server.port, config });
+    let mut poster = Poster::new(Connector::Tls { planes: planes(server.port), config });
     assert!(poster.post("/feed/v1/ping", b"{}".to_vec()).await.unwrap().status.is_success());
     assert_eq!(*server.requests.lock().unwrap(), ["/feed/v1/enrol known=false", "/feed/v1/ping known=true"]);
     for file in [KEY_FILE, CERTIFICATE_FILE, AUTHORITY_FILE] {

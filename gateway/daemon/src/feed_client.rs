@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use doorward_gateway_core::Command;
 use doorward_model::{
-    EndedDevice, FeedMessage, GatewayEvent, GatewayEventKind, GatewayHello, HelloReply, Ping, Receipt, Revision,
+    DecisionId, EndedDevice, FeedMessage, GatewayEvent, GatewayEventKind, GatewayHello, HelloReply, Ping, Receipt,
+    Revision,
 };
 use http_body_util::BodyExt as _;
 use hyper::StatusCode;
@@ -63,6 +64,9 @@ const PING_EVERY_MAX: Duration = Duration::from_secs(5);
 /// And no more often than this, however short.
 const PING_EVERY_MIN: Duration = Duration::from_millis(50);
 
+/// Complaints about control planes that are not repeated.
+const REASONS_MAX: usize = 16;
+
 /// Receipts and notices kept while the control plane cannot be reached.
 const OUTBOX_MAX: usize = 1_024;
 
@@ -94,6 +98,7 @@ pub(crate) struct FeedClient {
 /// What a receipt says, whichever session it goes out in.
 struct Enforcement {
     revision: Revision,
+    ahead: Option<DecisionId>,
     took: Duration,
     ended: Vec<EndedDevice>,
 }
@@ -159,7 +164,7 @@ async fn hear_shard(
 ) {
     while let Some(event) = events.recv().await {
         match event {
-            ShardEvent::Enforced { revision, took, ended } => {
+            ShardEvent::Enforced { revision, ahead, took, ended } => {
                 enforcement.observe(took.as_secs_f64());
                 if !ended.is_empty() {
                     tracing::info!(
@@ -169,7 +174,7 @@ async fn hear_shard(
                         "ended what a revision took away"
                     );
                 }
-                receipts.push(Enforcement { revision, took, ended });
+                receipts.push(Enforcement { revision, ahead, took, ended });
             }
             ShardEvent::ResyncNeeded { held, wanted } => {
                 tracing::debug!(
@@ -225,6 +230,7 @@ async fn post_receipts(mut poster: Poster, slot: SessionSlot, outbox: Arc<Outbox
                     revision: done.revision,
                     enforced_after_micros: micros(done.took),
                     ended: done.ended.clone(),
+                    ahead: done.ahead,
                 })
             };
             post_until_taken(&mut poster, &slot, "/feed/v1/receipts", body).await;
@@ -252,12 +258,13 @@ struct Sessions {
 impl Sessions {
     async fn run(self) {
         let mut pause = PAUSE_MIN;
-        let mut told = String::new();
+        let mut told: Vec<String> = Vec::new();
         loop {
             let begun = Instant::now();
             let end = match self.hello().await {
                 Ok(reply) => {
                     told.clear();
+                    self.connector.settle();
                     if reply.portal.is_some() {
                         self.portal.send_replace(reply.portal.clone());
                     }
@@ -269,6 +276,8 @@ impl Sessions {
                 Err(end) => end,
             };
             let reason = end.to_string();
+            // A snapshot is asked for where the stream was; anything else is a reason to look elsewhere.
+            let round = matches!(end, SessionEnd::Resync) || self.connector.move_on();
             match end {
                 SessionEnd::ShardGone => return,
                 SessionEnd::Resync => tracing::info!("the feed begins again with a snapshot"),
@@ -278,14 +287,19 @@ impl Sessions {
                 | SessionEnd::Silent(_)
                 | SessionEnd::Nonsense(_) => {
                     // The same complaint every two seconds helps nobody.
-                    if reason == told {
+                    if told.contains(&reason) {
                         tracing::debug!(reason, "still no feed");
                     } else {
                         tracing::warn!(reason, "the feed is down: trying again until it is back");
+                        told.push(reason);
+                        // What is told once more after so many other complaints is no secret either.
+                        told.drain(..told.len().saturating_sub(REASONS_MAX));
                     }
                 }
             }
-            told = reason;
+            if !round {
+                continue;
+            }
             pause = if begun.elapsed() >= GOOD_SESSION { PAUSE_MIN } else { pause };
             tokio::time::sleep(jittered(pause)).await;
             pause = pause.saturating_mul(2).min(PAUSE_MAX);

@@ -1,6 +1,7 @@
 //! HTTP/1.1 to the control plane, over its Unix socket or over mutual TLS. Everything has a time limit and a bound.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
+use crate::planes::{Here, Planes};
 use crate::tls::feed_server_name;
 
-/// How long connecting, the TLS handshake included, may take.
+/// How long connecting to a control plane on this machine may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long an answer may take.
@@ -52,9 +54,8 @@ pub(crate) enum Connector {
     Unix(PathBuf),
     /// Over TLS.
     Tls {
-        /// A name or an address.
-        host: String,
-        port: u16,
+        /// Where.
+        planes: Arc<Planes>,
         config: Arc<ClientConfig>,
     },
 }
@@ -63,6 +64,8 @@ pub(crate) enum Connector {
 pub(crate) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     driver: tokio::task::JoinHandle<()>,
+    /// How often the feed had moved when it was opened.
+    moves: u64,
 }
 
 impl Drop for Connection {
@@ -72,27 +75,56 @@ impl Drop for Connection {
 }
 
 impl Connector {
-    /// Opens a connection.
+    /// Opens a connection to where the feed is, the TLS handshake included.
     ///
     /// # Errors
     /// [`HttpError`].
     pub(crate) async fn connect(&self) -> Result<Connection, HttpError> {
-        tokio::time::timeout(CONNECT_WITHIN, self.open()).await.map_err(|_| HttpError::Slow)?
-    }
-
-    async fn open(&self) -> Result<Connection, HttpError> {
         match self {
-            Self::Unix(path) => talk_http(UnixStream::connect(path).await.map_err(HttpError::Connect)?).await,
-            Self::Tls { host, port, config } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(HttpError::Connect)?;
-                // Pings and receipts are small and must not wait for an acknowledgement.
-                stream.set_nodelay(true).map_err(HttpError::Connect)?;
-                let connector = TlsConnector::from(Arc::clone(config));
-                let stream = connector.connect(feed_server_name(), stream).await.map_err(tls_error)?;
-                talk_http(stream).await
+            Self::Unix(path) => {
+                let open = async { talk_http(UnixStream::connect(path).await.map_err(HttpError::Connect)?, 0).await };
+                tokio::time::timeout(CONNECT_WITHIN, open).await.map_err(|_| HttpError::Slow)?
+            }
+            Self::Tls { planes, config } => {
+                let here = planes.here();
+                let here = tokio::time::timeout(CONNECT_WITHIN, here).await.map_err(|_| HttpError::Slow)?;
+                let Here { address, within, moves } = here.map_err(HttpError::Connect)?;
+                let open = open_tls(address, config, moves);
+                tokio::time::timeout(within, open).await.map_err(|_| HttpError::Slow)?
             }
         }
     }
+
+    /// Gives the next control plane its turn; says whether all had theirs.
+    pub(crate) fn move_on(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tls { planes, .. } => planes.move_on(),
+        }
+    }
+
+    /// Says that the control plane that has its turn is a good one.
+    pub(crate) fn settle(&self) {
+        if let Self::Tls { planes, .. } = self {
+            planes.settle();
+        }
+    }
+
+    fn moves(&self) -> u64 {
+        match self {
+            Self::Unix(_) => 0,
+            Self::Tls { planes, .. } => planes.moves(),
+        }
+    }
+}
+
+async fn open_tls(address: SocketAddr, config: &Arc<ClientConfig>, moves: u64) -> Result<Connection, HttpError> {
+    let stream = TcpStream::connect(address).await.map_err(HttpError::Connect)?;
+    // Pings and receipts are small and must not wait for an acknowledgement.
+    stream.set_nodelay(true).map_err(HttpError::Connect)?;
+    let connector = TlsConnector::from(Arc::clone(config));
+    let stream = connector.connect(feed_server_name(), stream).await.map_err(tls_error)?;
+    talk_http(stream, moves).await
 }
 
 fn tls_error(error: io::Error) -> HttpError {
@@ -103,7 +135,10 @@ fn tls_error(error: io::Error) -> HttpError {
     if untrusted { HttpError::Untrusted(error) } else { HttpError::Connect(error) }
 }
 
-async fn talk_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Connection, HttpError> {
+async fn talk_http<S>(stream: S, moves: u64) -> Result<Connection, HttpError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let (sender, connection) =
         handshake(TokioIo::new(stream)).await.map_err(|error| HttpError::Broken(error.into()))?;
     let driver = tokio::spawn(async move {
@@ -111,7 +146,7 @@ async fn talk_http<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S
             tracing::debug!(%error, "a feed connection ended");
         }
     });
-    Ok(Connection { sender, driver })
+    Ok(Connection { sender, driver, moves })
 }
 
 fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, HttpError> {
@@ -209,6 +244,7 @@ impl Poster {
         let body = Bytes::from(body);
         if let Some(mut kept) = self.open.take()
             && !kept.sender.is_closed()
+            && kept.moves == self.connector.moves()
             && let Ok(answer) = kept.post(path, body.clone()).await
         {
             self.open = Some(kept);

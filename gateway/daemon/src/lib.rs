@@ -24,6 +24,7 @@ mod landing;
 mod metrics;
 mod nat;
 mod netlink;
+mod planes;
 mod privileges;
 mod resolver;
 mod run;

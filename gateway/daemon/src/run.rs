@@ -28,6 +28,7 @@ use crate::landing::{self, LandingSockets};
 use crate::metrics::{self, Metrics};
 use crate::nat::{Inward, NatTable};
 use crate::netlink::Netlink;
+use crate::planes::Planes;
 use crate::resolver::{self, ResolverSockets};
 use crate::shards::{self, Equipment, RunningShards, ShardEvent, ShardHandle, ShardStatus};
 use crate::tun::{TUN_MTU, TunQueue};
@@ -78,7 +79,7 @@ fn run_announcing(
     let public_key = key::public_key(&secret, &key_path)?;
     let enrolment = match &config.feed {
         FeedAddress::Unix(_) => Enrolment::Done,
-        FeedAddress::Https { .. } => {
+        FeedAddress::Https(_) => {
             Enrolment::find(&config.gateway_dir(), config.enrolment_token_file.as_deref(), &config.name)?
         }
     };
@@ -350,14 +351,14 @@ async fn feed(
 ) -> Result<(), GatewayError> {
     let connector = match &config.feed {
         FeedAddress::Unix(path) => Connector::Unix(path.clone()),
-        FeedAddress::Https { host, port } => {
-            let folder = config.gateway_dir();
+        FeedAddress::Https(named) => {
+            let (folder, planes) = (config.gateway_dir(), Arc::new(Planes::new(named.clone())));
             if let Enrolment::Token(token) = enrolment {
-                enrol(&folder, (host, *port), &config.name, token).await?;
+                enrol(&folder, &planes, &config.name, token).await?;
                 tracing::info!(gateway.name = %config.name, "this gateway is enrolled; its token is used up");
             }
             let tls = tls::enrolled(&folder).map_err(|message| EnrolError::Identity { message })?;
-            Connector::Tls { host: host.clone(), port: *port, config: Arc::new(tls) }
+            Connector::Tls { planes, config: Arc::new(tls) }
         }
     };
     feed_client::run(FeedClient {

@@ -347,6 +347,7 @@ impl Shard {
         let event = match event {
             Event::Enforced(enforced) => ShardEvent::Enforced {
                 revision: enforced.revision,
+                ahead: enforced.ahead,
                 took: boot_now().since(arrived.unwrap_or(enforced.arrived)),
                 ended: enforced.ended,
             },

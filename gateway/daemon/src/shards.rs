@@ -12,7 +12,7 @@ use std::time::Duration;
 use doorward_gateway_core::{
     BootTime, Command, Counters, ENDED_DEVICES_MAX, Gateway, Handover, PeerStatus, ResourceAsked,
 };
-use doorward_model::{DnsName, EndedDevice, GatewayEvent, ResourceName, Revision, ServiceAddress};
+use doorward_model::{DecisionId, DnsName, EndedDevice, GatewayEvent, ResourceName, Revision, ServiceAddress};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -104,6 +104,8 @@ pub(crate) enum ShardEvent {
     /// A revision is in force.
     Enforced {
         revision: Revision,
+        /// The decision that came ahead of the database, where one did.
+        ahead: Option<DecisionId>,
         /// From the message's arrival to the last reset that left.
         took: Duration,
         ended: Vec<EndedDevice>,
@@ -361,9 +363,11 @@ fn merge(streams: Vec<mpsc::Receiver<ShardEvent>>) -> mpsc::Receiver<ShardEvent>
     tokio::spawn(async move {
         while let Some((number, event)) = all.recv().await {
             let event = match event {
-                ShardEvent::Enforced { revision, took, ended } => {
-                    match receipts.add(number, Enforcement { revision, took, ended }) {
-                        Some(Enforcement { revision, took, ended }) => ShardEvent::Enforced { revision, took, ended },
+                ShardEvent::Enforced { revision, ahead, took, ended } => {
+                    match receipts.add(number, Enforcement { revision, ahead, took, ended }) {
+                        Some(Enforcement { revision, ahead, took, ended }) => {
+                            ShardEvent::Enforced { revision, ahead, took, ended }
+                        }
                         None => continue,
                     }
                 }
@@ -391,8 +395,16 @@ fn merge(streams: Vec<mpsc::Receiver<ShardEvent>>) -> mpsc::Receiver<ShardEvent>
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Enforcement {
     revision: Revision,
+    ahead: Option<DecisionId>,
     took: Duration,
     ended: Vec<EndedDevice>,
+}
+
+impl Enforcement {
+    /// Decisions ahead of the database come after the revision that they build on, and each only confirms itself.
+    fn place(&self) -> (Revision, Option<DecisionId>) {
+        (self.revision, self.ahead)
+    }
 }
 
 /// What each thread said and others did not say yet, in order.
@@ -403,8 +415,8 @@ impl Receipts {
     fn add(&mut self, number: usize, enforcement: Enforcement) -> Option<Enforcement> {
         self.0.get_mut(number)?.push_back(enforcement);
         loop {
-            let fronts: Vec<Revision> =
-                self.0.iter().map(|said| said.front().map(|one| one.revision)).collect::<Option<_>>()?;
+            let fronts: Vec<_> =
+                self.0.iter().map(|said| said.front().map(Enforcement::place)).collect::<Option<_>>()?;
             let (lowest, highest) = (fronts.iter().min()?, fronts.iter().max()?);
             if lowest == highest {
                 let said = self.0.iter_mut().filter_map(VecDeque::pop_front);
@@ -417,7 +429,7 @@ impl Receipts {
             }
             // A thread that could not say one revision says a later one, which covers it.
             for said in &mut self.0 {
-                if said.front().is_some_and(|one| one.revision < *highest) {
+                if said.front().is_some_and(|one| one.place() < *highest) {
                     said.pop_front();
                 }
             }
@@ -430,7 +442,7 @@ mod tests {
     use super::*;
 
     fn enforced(revision: u64, took: u64) -> Enforcement {
-        Enforcement { revision: Revision(revision), took: Duration::from_millis(took), ended: Vec::new() }
+        Enforcement { revision: Revision(revision), ahead: None, took: Duration::from_millis(took), ended: Vec::new() }
     }
 
     #[test]
@@ -450,6 +462,21 @@ mod tests {
         assert_eq!(receipts.add(0, enforced(5, 1)), None);
         assert_eq!(receipts.add(0, enforced(6, 1)), None);
         assert_eq!(receipts.add(1, enforced(6, 1)), Some(enforced(6, 1)));
+    }
+
+    #[test]
+    fn a_decision_ahead_of_the_database_is_confirmed_by_all_threads_or_by_none() {
+        let id: DecisionId = "0192f0c1-7a3e-7cc1-b2f4-0123456789ab".parse().unwrap();
+        let ahead = || Enforcement { ahead: Some(id), ..enforced(5, 1) };
+        let mut receipts = Receipts(vec![VecDeque::new(); 2]);
+        assert_eq!(receipts.add(0, enforced(5, 1)), None);
+        assert_eq!(receipts.add(0, ahead()), None);
+        // The other thread's word for the revision itself was lost.
+        assert_eq!(receipts.add(1, ahead()), Some(ahead()));
+        assert_eq!(receipts.add(1, enforced(5, 1)), None);
+        assert_eq!(receipts.add(0, ahead()), None, "one thread's word is not enough");
+        assert_eq!(receipts.add(1, enforced(6, 1)), None);
+        assert_eq!(receipts.add(0, enforced(6, 1)), Some(enforced(6, 1)));
     }
 
     #[test]

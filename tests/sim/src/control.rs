@@ -273,7 +273,7 @@ impl Control {
         let base = Revision(self.revision);
         self.revision = self.revision.saturating_add(1);
         let changes = std::mem::take(&mut self.pending);
-        let delta = Delta { base, revision: Revision(self.revision), sent_at: at(now, 0), changes };
+        let delta = Delta { base, revision: Revision(self.revision), sent_at: at(now, 0), changes, ahead: None };
         self.wire.push(Command::Delta(delta));
     }
 

@@ -16,6 +16,12 @@ pub struct Gateway {
     pub connected: bool,
     /// The revision that it enforces; `null` before its first snapshot in this run of the server.
     pub revision: Option<u64>,
+    /// How many revisions it has yet to enforce.
+    #[serde(default)]
+    pub revisions_behind: Option<u64>,
+    /// The control plane at which its feed is open, where several may share the database.
+    #[serde(default)]
+    pub replica: Option<String>,
     /// Devices with a live tunnel.
     pub devices_active: u32,
     /// Devices with a lease.

@@ -6,6 +6,7 @@
 mod account;
 mod audit;
 mod device;
+mod ending;
 mod error;
 mod gateway;
 mod grant;
@@ -29,6 +30,7 @@ pub use audit::{AuditPage, AuditRow, AuditVerdict};
 pub use device::{
     ClientGateway, ClientSettings, Device, DeviceAdded, DeviceNew, DevicePresharedKey, DeviceState, Reachable, Routes,
 };
+pub use ending::{EndingReceipt, PersonEnding};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
 pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew, RestoredAccepted};
 pub use grant::{Grant, GrantAdded, GrantNew, GrantState};
@@ -42,5 +44,5 @@ pub use person::{
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
-pub use status::{Alert, Certificate, CertificateSource, MailStatus, RecentReceipt, Status};
+pub use status::{Alert, Certificate, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

@@ -30,6 +30,9 @@ pub struct EndOutcome {
     /// What did not go as it should: a gateway that did not confirm in time.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Whether the database did not take it: it is on the control plane's disk, and is written later.
+    #[serde(default)]
+    pub journalled: bool,
 }
 
 /// What ended.
@@ -45,6 +48,18 @@ pub struct Ended {
     /// Grants that ended.
     #[serde(default)]
     pub grants: Vec<Grant>,
+    /// Browsers' sessions, and tokens of `doorward login`.
+    #[serde(default)]
+    pub sessions: u64,
+    /// Links with which they could have come in.
+    #[serde(default)]
+    pub links: u64,
+    /// Requests for access that nobody answers any more.
+    #[serde(default)]
+    pub requests: u64,
+    /// API tokens that they had made, by name.
+    #[serde(default)]
+    pub tokens: Vec<String>,
 }
 
 /// What one gateway confirmed.

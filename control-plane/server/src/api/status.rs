@@ -15,6 +15,8 @@ pub struct Status {
     pub now: Timestamp,
     /// The current revision.
     pub revision: u64,
+    /// Whether the database answers, and what waits to be written to it.
+    pub database: DatabaseStatus,
     /// The certificate of the portal and the API.
     pub certificate: Certificate,
     /// Every gateway that is known.
@@ -35,6 +37,20 @@ pub struct Status {
     pub ends_soon: Vec<EndNotice>,
     /// How mails about ends go; `null` where none are sent.
     pub mail: Option<MailStatus>,
+}
+
+/// The database. While it does not answer, what else the status says is what this server knows by itself: the gateways that
+/// are connected, and the people, devices and grants that they were told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatabaseStatus {
+    /// Whether it answers.
+    pub answers: bool,
+    /// Since when it does not answer, or takes nothing.
+    pub trouble_since: Option<Timestamp>,
+    /// What it said.
+    pub trouble: Option<String>,
+    /// Revocations that are on the control plane's own disk and wait to be written.
+    pub journalled: u64,
 }
 
 /// Mails about ends.

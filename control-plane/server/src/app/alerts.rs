@@ -3,12 +3,25 @@
 use doorward_domain::Alert;
 
 use super::App;
+use super::health::in_time;
 
 /// Logs an alert and keeps it.
 pub(crate) async fn raise(app: &App, alert: Alert) {
     log(&alert);
-    if let Err(error) = app.store.alerts_record(std::slice::from_ref(&alert)).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "an alert could not be kept");
+    keep(app, alert).await;
+}
+
+/// Keeps an alert; in memory until the database takes it.
+pub(crate) async fn keep(app: &App, alert: Alert) {
+    if !app.journal.overlay().is_empty() {
+        // It comes after the decisions that wait.
+        app.journal.keep_alert(alert);
+        return;
+    }
+    let kept = in_time(async { Ok(app.store.alerts_record(std::slice::from_ref(&alert)).await?) }).await;
+    if let Err(refusal) = kept {
+        tracing::warn!(?refusal, "an alert could not be kept yet");
+        app.journal.keep_alert(alert);
     }
 }
 

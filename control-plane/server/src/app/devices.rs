@@ -2,12 +2,14 @@
 
 use doorward_domain::{self as domain, Action, Actor, NewDevice, Subject, micros};
 use doorward_model::{DeviceId, DnsName, Email, EndReason, Timestamp};
-use doorward_store::Outbox;
+use doorward_store::{Outbox, WriteTx};
 use ipnet::IpNet;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::revocation::{Commitment, Concerned, outcome};
+use super::decide::{Effects, Origin, decide};
+use super::journal::{Decision, Order};
+use super::revocation::Concerned;
 use super::views::{emails, promised};
 use super::{App, Record, Refusal, allow, allow_read, concerned, find, reach, reason, views};
 use crate::api::{
@@ -132,49 +134,68 @@ pub(crate) fn note_use(app: &App, used: Vec<(DeviceId, Timestamp)>) {
 
 /// Revokes a device for good. Their own people may always end.
 pub(crate) async fn revoke(app: &App, actor: &Actor, id: DeviceId, why: Option<String>) -> Result<EndOutcome, Refusal> {
-    let subject = Subject::Device(id);
-    let why = reason(why)?;
-    let now = app.clock.now();
-    let mut tx = app.store.write().await?;
-    let missing = || Refusal::NotFound(format!("no device has the id {id}: `doorward device list` shows all"));
-    let before = tx.device(id).await?;
-    match (actor, &before) {
-        (Actor::Person(person), Some(device)) if person.id == device.principal => {
-            allow(actor, Action::DeviceReportLost, &Subject::Person(person.email.clone()))?;
-        }
-        _ => allow(actor, Action::DeviceRevoke, &subject)?,
-    }
-    let before = before.ok_or_else(missing)?;
-    let device = tx.device_revoke(id, EndReason::DeviceRevoked, now).await?;
-    let person = tx.person(device.principal).await?.ok_or_else(missing)?;
-    let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
-    // Revoking twice is no error and no change, so gateways have nothing to hear.
-    let concerned = if before.revoked.is_none() { vec![id] } else { Vec::new() };
-    let detail = json!({ "email": person.email, "name": device.name, "public_key": device.public_key, "reason": why });
-    let record = Record { at: now, actor, action: Action::DeviceRevoke, subject, detail };
-    let committed = app.commit(tx, record, Outbox::Devices(concerned)).await?;
-    let commitment = Commitment::new(app, &committed, Concerned::Devices([id].into()));
-    Ok(outcome(app, commitment, Ended { devices: vec![rendered], ..Ended::default() }).await)
+    decide(app, actor, Order::RevokeDevice { device: id, lost: false }, reason(why)?).await
 }
 
 /// Ends a device that its owner lost, at once; whoever has its key has nothing.
 pub(crate) async fn report_lost(app: &App, actor: &Actor, id: DeviceId) -> Result<EndOutcome, Refusal> {
-    let missing = || Refusal::NotFound(format!("no device of yours has the id {id}: your start page shows all"));
-    let now = app.clock.now();
-    let mut tx = app.store.write().await?;
-    let before = tx.device(id).await?.ok_or_else(missing)?;
-    let person = tx.person(before.principal).await?.ok_or_else(missing)?;
-    // Whose device an id belongs to is nobody else's business.
-    allow(actor, Action::DeviceReportLost, &Subject::Person(person.email.clone())).map_err(|_| missing())?;
-    let device = tx.device_revoke(id, EndReason::DeviceRevoked, now).await?;
-    let rendered = views::device(&device, &person.email, &app.terms.network, now)?;
+    decide(app, actor, Order::RevokeDevice { device: id, lost: true }, None).await
+}
+
+/// Writes the end of a device.
+pub(super) async fn write_revoke(
+    app: &App,
+    tx: &mut WriteTx,
+    decision: &Decision,
+    (id, lost): (DeviceId, bool),
+    origin: Origin<'_>,
+) -> Result<Effects, Refusal> {
+    let missing = || {
+        Refusal::NotFound(if lost {
+            format!("no device of yours has the id {id}: your start page shows all")
+        } else {
+            format!("no device has the id {id}: `doorward device list` shows all")
+        })
+    };
+    let before = tx.device(id).await?;
+    let person = match &before {
+        Some(device) => tx.person(device.principal).await?,
+        None => None,
+    };
+    if matches!(origin, Origin::Asked(_)) {
+        may_revoke(&decision.actor, id, person.as_ref(), lost)
+            .map_err(|refusal| if lost { missing() } else { refusal })?;
+    }
+    let (before, person) = before.zip(person).ok_or_else(missing)?;
+    let device = tx.device_revoke(id, EndReason::DeviceRevoked, decision.at).await?;
+    let rendered = views::device(&device, &person.email, &app.terms.network, decision.at)?;
+    // Revoking twice is no error and no change, so gateways have nothing to hear.
     let concerned = if before.revoked.is_none() { vec![id] } else { Vec::new() };
-    let detail = json!({ "email": person.email, "name": device.name, "public_key": device.public_key });
-    let subject = Subject::Device(id);
-    let record = Record { at: now, actor, action: Action::DeviceReportLost, subject, detail };
-    let committed = app.commit(tx, record, Outbox::Devices(concerned)).await?;
-    let commitment = Commitment::new(app, &committed, Concerned::Devices([id].into()));
-    Ok(outcome(app, commitment, Ended { devices: vec![rendered], ..Ended::default() }).await)
+    let mut detail = json!({ "email": person.email, "name": device.name, "public_key": device.public_key });
+    if let Some(detail) = detail.as_object_mut().filter(|_| !lost) {
+        detail.insert("reason".to_owned(), json!(decision.reason));
+    }
+    Ok(Effects {
+        detail,
+        outbox: Outbox::Devices(concerned),
+        concerned: Concerned::Devices([id].into()),
+        ended: Ended { devices: vec![rendered], ..Ended::default() },
+        warnings: Vec::new(),
+    })
+}
+
+fn may_revoke(actor: &Actor, id: DeviceId, owner: Option<&domain::Principal>, lost: bool) -> Result<(), Refusal> {
+    if lost {
+        // Whose device an id belongs to is nobody else's business.
+        let owner = owner.map(|owner| Subject::Person(owner.email.clone()));
+        return owner.map_or(Ok(()), |subject| allow(actor, Action::DeviceReportLost, &subject));
+    }
+    match (actor, owner) {
+        (Actor::Person(person), Some(owner)) if person.id == owner.id => {
+            allow(actor, Action::DeviceReportLost, &Subject::Person(person.email.clone()))
+        }
+        _ => allow(actor, Action::DeviceRevoke, &Subject::Device(id)),
+    }
 }
 
 /// Puts together what the device's config needs.

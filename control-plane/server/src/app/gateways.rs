@@ -27,9 +27,13 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Gateway>, Refus
 /// Renders a gateway with what its session says.
 pub(crate) fn render(app: &App, gateway: domain::Gateway) -> Gateway {
     let state = app.hub.state(&gateway.name);
+    let revision = state.revision.or(gateway.revision.map(|revision| revision.0));
+    let here = || app.store.is_shared().then(|| app.replicas.name().to_owned());
     Gateway {
         connected: state.connected,
-        revision: state.revision.or(gateway.revision.map(|revision| revision.0)),
+        revision,
+        revisions_behind: revision.map(|revision| app.hub.revision().saturating_sub(revision)),
+        replica: if state.connected { state.replica.or_else(here) } else { None },
         devices_active: state.devices_active,
         devices_known: state.devices_known,
         endpoint: gateway.endpoint,
@@ -39,6 +43,26 @@ pub(crate) fn render(app: &App, gateway: domain::Gateway) -> Gateway {
         ports: gateway.ports,
         last_seen: state.heard_at.max(gateway.last_seen_at),
         name: gateway.name,
+    }
+}
+
+/// Renders a gateway from its session alone.
+pub(crate) fn render_connected(app: &App, name: GatewayName) -> Gateway {
+    let state = app.hub.state(&name);
+    Gateway {
+        name,
+        connected: state.connected,
+        revision: state.revision,
+        revisions_behind: state.revision.map(|revision| app.hub.revision().saturating_sub(revision)),
+        replica: state.replica,
+        devices_active: state.devices_active,
+        devices_known: state.devices_known,
+        endpoint: None,
+        public_key: None,
+        version: None,
+        resolver: false,
+        ports: Vec::new(),
+        last_seen: state.heard_at,
     }
 }
 

@@ -7,7 +7,9 @@ use jiff::tz::TimeZone;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::revocation::{Commitment, Concerned, outcome};
+use super::decide::{Effects, decide};
+use super::journal::{Decision, Order};
+use super::revocation::Concerned;
 use super::standing::refuse_own_hand;
 use super::views::names;
 use super::{App, Record, Refusal, allow, allow_read, find, reason, views};
@@ -113,16 +115,23 @@ async fn find_receiver(tx: &mut WriteTx, actor: &Actor, to: &Result<Email, Group
 
 /// Takes a grant away.
 pub(crate) async fn revoke(app: &App, actor: &Actor, id: GrantId, why: Option<String>) -> Result<EndOutcome, Refusal> {
-    let subject = Subject::Grant(id);
-    allow(actor, Action::GrantRevoke, &subject)?;
-    let why = reason(why)?;
-    let now = app.clock.now();
-    let mut tx = app.store.write().await?;
+    allow(actor, Action::GrantRevoke, &Subject::Grant(id))?;
+    decide(app, actor, Order::RevokeGrant { grant: id }, reason(why)?).await
+}
+
+/// Writes the end of a grant.
+pub(super) async fn write_revoke(
+    app: &App,
+    tx: &mut WriteTx,
+    decision: &Decision,
+    id: GrantId,
+) -> Result<Effects, Refusal> {
+    let now = decision.at;
     let missing = || Refusal::NotFound(format!("no grant has the id {id}: `doorward grant list` shows all"));
     tx.grant(id).await?.ok_or_else(missing)?;
     let grant = tx.grant_revoke(id, now).await?;
     let devices = tx.grantee_devices(grant.to).await?;
-    let holder = names(&mut tx).await?.holder(grant.to)?;
+    let holder = names(tx).await?.holder(grant.to)?;
     let granted = match grant.to {
         Grantee::Person(person) => tx.grants_of(person).await?,
         Grantee::Group(group) => tx.grants_of_group(group).await?,
@@ -132,11 +141,13 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, id: GrantId, why: Option<St
         Ended { grants: grants.map(|granted| views::grant(app, granted, &holder, now)).collect(), ..Ended::default() };
     let whose = ended.grants.first().map(|grant| (grant.email.clone(), grant.group.clone()));
     let (email, group) = whose.unwrap_or_default();
-    let detail = json!({ "email": email, "group": group, "reason": why });
-    let record = Record { at: now, actor, action: Action::GrantRevoke, subject, detail };
-    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
-    let commitment = Commitment::new(app, &committed, Concerned::Devices(devices.into_iter().collect()));
-    Ok(outcome(app, commitment, ended).await)
+    Ok(Effects {
+        detail: json!({ "email": email, "group": group, "reason": decision.reason }),
+        outbox: Outbox::Devices(devices.clone()),
+        concerned: Concerned::Devices(devices.into_iter().collect()),
+        ended,
+        warnings: Vec::new(),
+    })
 }
 
 fn validity(

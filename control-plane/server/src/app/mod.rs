@@ -7,14 +7,18 @@ pub(crate) mod alerts;
 pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
+mod decide;
 pub(crate) mod devices;
 pub(crate) mod directory;
+pub(crate) mod endings;
 pub(crate) mod enrolment;
 pub(crate) mod find;
 pub(crate) mod gateways;
 pub(crate) mod grants;
 pub(crate) mod groups;
+pub(crate) mod health;
 pub(crate) mod home;
+pub(crate) mod journal;
 pub(crate) mod lockdown;
 pub(crate) mod notices;
 pub(crate) mod offers;
@@ -40,17 +44,19 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use doorward_domain::{Action, Actor, AuditEntry, DirectoryTerms, DisuseTerms, LeaseTerms, Reason, Subject, authorise};
 use doorward_model::{DnsName, Email, Timestamp};
-use doorward_store::{Committed, Outbox, Store, WriteTx};
+use doorward_store::{Committed, Outbox, Store, StoreError, WriteTx};
 use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
+use self::health::Health;
+use self::journal::Journal;
 pub(crate) use self::refusal::Refusal;
-pub(crate) use self::revocation::follow_up;
+pub(crate) use self::revocation::{RECEIPT_TIMEOUT, follow_up};
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
-use crate::feed::{History, Hub};
+use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
 use crate::net::{Acme, Certificates, FeedAuthority};
 
@@ -84,6 +90,12 @@ pub(crate) struct Server {
     pub(crate) hub: Hub,
     /// The newest state that was ever seen.
     pub(crate) history: History,
+    /// Whether the database answers.
+    pub(crate) health: Health,
+    /// Revocations that the database did not take yet.
+    pub(crate) journal: Journal,
+    /// Other control planes on the same database.
+    pub(crate) replicas: Replicas,
     /// What holds for every lease.
     pub(crate) terms: LeaseTerms,
     /// What holds for every directory.
@@ -170,6 +182,9 @@ pub(crate) fn reason(text: Option<String>) -> Result<Option<Reason>, Refusal> {
         .transpose()
 }
 
+/// How long a commit may take on a database of others.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What a use case records.
 pub(crate) struct Record<'a> {
     pub(crate) at: Timestamp,
@@ -181,12 +196,31 @@ pub(crate) struct Record<'a> {
 
 impl Server {
     /// Commits a transaction with its record, and wakes the feed.
-    pub(crate) async fn commit(&self, tx: WriteTx, record: Record<'_>, outbox: Outbox) -> Result<Committed, Refusal> {
+    ///
+    /// It is carried to its end even where the caller goes.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        tx: WriteTx,
+        record: Record<'_>,
+        outbox: Outbox,
+    ) -> Result<Committed, Refusal> {
         let Record { at, actor, action, subject, detail } = record;
         tracing::info!(actor = %actor, action = action.as_str(), subject = %subject, "committing");
-        let committed = tx.commit(AuditEntry { at, actor: actor.clone(), action, subject, detail }, outbox).await?;
-        self.history.committed(&committed);
-        self.hub.committed(committed.revision.0);
+        let entry = AuditEntry { at, actor: actor.clone(), action, subject, detail };
+        // Where other programs write the database a commit that hangs is nobody's business but its own; where this one
+        // alone does, it has to know of each, so that nothing but its end ends the wait.
+        let patience = if self.store.is_sole_writer() { Duration::MAX } else { COMMIT_PATIENCE };
+        let server = Arc::clone(self);
+        let committing = tokio::spawn(async move {
+            let committed = tokio::time::timeout(patience, tx.commit(entry, outbox)).await;
+            let committed = committed.unwrap_or_else(|_| Err(StoreError::Silent))?;
+            server.health.committed();
+            server.history.committed(&committed);
+            server.hub.committed(committed.revision.0);
+            Ok::<_, Refusal>(committed)
+        });
+        let committed =
+            committing.await.unwrap_or_else(|_| Err(Refusal::Internal("a commit ended in a panic".to_owned())))?;
         Ok(committed)
     }
 }

@@ -6,11 +6,13 @@ use doorward_domain::{
     self as domain, Action, Actor, Effect, Grantee, NewPrincipal, Principal, PrincipalState, Role, Subject, micros,
 };
 use doorward_model::{DeviceId, Email, GrantId, GroupId, PrincipalId, Timestamp};
-use doorward_store::{Outbox, ReadTx, WriteTx};
-use serde_json::json;
+use doorward_store::{EndedWith, Outbox, ReadTx, WriteTx};
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::revocation::{Commitment, Concerned, outcome};
+use super::decide::{Effects, Origin, decide};
+use super::journal::{Decision, Order};
+use super::revocation::Concerned;
 use super::standing::at_this_moment;
 use super::views::{Holder, Names, names, promised};
 use super::{App, Record, Refusal, Server, Was, allow, allow_read, directory, find, reason, sponsors, views};
@@ -102,8 +104,8 @@ pub(crate) async fn offboard(
     offboard: PersonOffboard,
 ) -> Result<EndOutcome, Refusal> {
     let PersonOffboard { reason: why, hand_over_to } = offboard;
-    let request = ChangeRequest { actor, action: Action::PersonOffboard, email, why, hand_over_to };
-    change(app, request, |person, devices, grants, now| Ok(domain::offboard(person, devices, grants, now))).await
+    allow(actor, Action::PersonOffboard, &Subject::Person(email.clone()))?;
+    decide(app, actor, Order::Offboard { email: email.clone(), hand_over_to }, reason(why)?).await
 }
 
 /// Suspends a person.
@@ -113,65 +115,106 @@ pub(crate) async fn suspend(
     email: &Email,
     why: Option<String>,
 ) -> Result<EndOutcome, Refusal> {
-    let request = ChangeRequest { actor, action: Action::PersonSuspend, email, why, hand_over_to: None };
-    change(app, request, |person, devices, _, now| domain::suspend(person, devices, now)).await
+    allow(actor, Action::PersonSuspend, &Subject::Person(email.clone()))?;
+    decide(app, actor, Order::Suspend { email: email.clone() }, reason(why)?).await
 }
 
 /// Takes a person back.
 pub(crate) async fn restore(app: &App, actor: &Actor, email: &Email, why: Option<String>) -> Result<Person, Refusal> {
-    let request = ChangeRequest { actor, action: Action::PersonRestore, email, why, hand_over_to: None };
-    commit_change(app, request, |person, devices, _, now| domain::restore(person, devices, now)).await?;
+    let subject = Subject::Person(email.clone());
+    allow(actor, Action::PersonRestore, &subject)?;
+    let why = reason(why)?;
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let person = find::person(&mut tx, email).await?;
+    require_sponsor(&mut tx, &person, now).await?;
+    let devices = tx.devices_of(person.id).await?;
+    let effect = domain::restore(&person, &devices, now)?;
+    let asked = Asked { actor, action: Action::PersonRestore, why: why.as_ref(), successor: None };
+    let Effects { detail, outbox, .. } = write_change(app, &mut tx, (&person, effect), asked, now).await?;
+    app.commit(tx, Record { at: now, actor, action: Action::PersonRestore, subject, detail }, outbox).await?;
     let mut read = app.store.read().await?;
     let person = find::person(&mut read, email).await?;
     app.render_person(&mut read, &person, app.clock.now()).await
 }
 
-/// Who asks for which change of whom.
-struct ChangeRequest<'a> {
-    actor: &'a Actor,
-    action: Action,
-    email: &'a Email,
-    why: Option<String>,
-    hand_over_to: Option<Email>,
-}
-
-/// What was changed, and how it is confirmed.
-struct Changed {
-    commitment: Commitment,
-    ended: Ended,
-    warnings: Vec<String>,
-}
-
-type Decide = fn(&Principal, &[domain::Device], &[domain::Grant], Timestamp) -> Result<Effect, domain::Denial>;
-
-async fn change(app: &App, request: ChangeRequest<'_>, decide: Decide) -> Result<EndOutcome, Refusal> {
-    let Changed { commitment, ended, warnings } = commit_change(app, request, decide).await?;
-    let mut outcome = outcome(app, commitment, ended).await;
-    outcome.warnings.extend(warnings);
-    Ok(outcome)
-}
-
-async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) -> Result<Changed, Refusal> {
-    let ChangeRequest { actor, action, email, why, hand_over_to } = request;
-    let subject = Subject::Person(email.clone());
-    allow(actor, action, &subject)?;
-    let why = reason(why)?;
-    let now = app.clock.now();
-    let mut tx = app.store.write().await?;
-    let person = find::person(&mut tx, email).await?;
-    let successor = match &hand_over_to {
-        Some(to) => Some(sponsors::successor(&mut tx, &person, to, now).await?),
+/// Writes the end of somebody's time here, or its suspension.
+pub(super) async fn write_end(
+    app: &App,
+    tx: &mut WriteTx,
+    decision: &Decision,
+    origin: Origin<'_>,
+) -> Result<Effects, Refusal> {
+    let (email, hand_over_to) = match &decision.order {
+        Order::Offboard { email, hand_over_to } => (email, hand_over_to.as_ref()),
+        Order::Suspend { email } => (email, None),
+        Order::RevokeDevice { .. } | Order::RevokeGrant { .. } | Order::LockdownOn { .. } => {
+            return Err(Refusal::Internal("this order concerns no person".to_owned()));
+        }
+    };
+    let now = decision.at;
+    // An address may have changed since: who was meant is who had it then.
+    let meant = match decision.person {
+        Some(id) => tx.person(id).await?,
         None => None,
     };
-    if action == Action::PersonRestore {
-        require_sponsor(&mut tx, &person, now).await?;
-    }
+    let person = match meant {
+        Some(person) => person,
+        None => find::person(tx, email).await?,
+    };
+    let mut unfit = None;
+    let successor = match hand_over_to {
+        Some(to) => match (sponsors::successor(tx, &person, to, now).await, origin) {
+            (Ok(successor), _) => Some(successor),
+            (Err(refusal @ (Refusal::Unavailable(_) | Refusal::Internal(_))), _) => return Err(refusal),
+            (Err(refusal), Origin::Asked(_)) => return Err(refusal),
+            // Whoever was put out stays out; what they answered for is suspended, as without a successor.
+            (Err(refusal), Origin::Journal) => {
+                unfit = Some(refusal.into_parts().1);
+                None
+            }
+        },
+        None => None,
+    };
     let devices = tx.devices_of(person.id).await?;
     let grants: Vec<_> = tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
-    let effect = decide(&person, &devices, &grants, now)?;
-    directory::note_by_hand(&mut tx, &person, action, now).await?;
-    let Applied { devices, lost } = apply(&mut tx, actor, &effect, successor.as_ref(), now).await?;
-    let mut ended = ended(app, &mut tx, &effect, now).await?;
+    let effect = match &decision.order {
+        Order::Suspend { .. } => domain::suspend(&person, &devices, now)?,
+        _ => domain::offboard(&person, &devices, &grants, now),
+    };
+    let (actor, why) = (&decision.actor, decision.reason.as_ref());
+    let asked = Asked { actor, action: decision.order.action(), why, successor: successor.as_ref() };
+    let mut effects = write_change(app, tx, (&person, effect), asked, now).await?;
+    if let (Some(unfit), Some(detail)) = (unfit, effects.detail.as_object_mut()) {
+        detail.insert("not_handed_over".to_owned(), json!(unfit));
+    }
+    Ok(effects)
+}
+
+/// Who asks for which change.
+struct Asked<'a> {
+    actor: &'a Actor,
+    action: Action,
+    why: Option<&'a domain::Reason>,
+    successor: Option<&'a Principal>,
+}
+
+async fn write_change(
+    app: &App,
+    tx: &mut WriteTx,
+    (person, effect): (&Principal, Effect),
+    asked: Asked<'_>,
+    now: Timestamp,
+) -> Result<Effects, Refusal> {
+    let Asked { actor, action, why, successor } = asked;
+    match actor {
+        Actor::Source { .. } => directory::note_by_source(tx, person, now).await?,
+        _ => directory::note_by_hand(tx, person, action, now).await?,
+    }
+    let Applied { devices, lost, with, requests } = apply(tx, actor, &effect, successor, now).await?;
+    let mut ended = ended(app, tx, &effect, now).await?;
+    (ended.sessions, ended.links, ended.requests, ended.tokens) =
+        (with.sessions, with.links, requests, with.tokens.clone());
     let warnings = sponsors::warnings(&effect.principal, &lost, successor.is_some());
     for contractor in &lost.suspended {
         ended.people.push(contractor.email.clone());
@@ -180,14 +223,26 @@ async fn commit_change(app: &App, request: ChangeRequest<'_>, decide: Decide) ->
         }
     }
     let suspended: Vec<&Email> = lost.suspended.iter().map(|contractor| &contractor.email).collect();
-    let detail = json!({
+    let to = successor.map(|successor| &successor.email);
+    let mut detail = json!({
         "reason": why, "state": effect.principal.state, "devices": devices, "grants": effect.grants_revoked,
-        "suspended": suspended, "handed_over": lost.handed_over, "to": hand_over_to, "resources": lost.resources,
+        "suspended": suspended, "handed_over": lost.handed_over, "to": to, "resources": lost.resources,
     });
-    let committed =
-        app.commit(tx, Record { at: now, actor, action, subject, detail }, Outbox::Devices(devices.clone())).await?;
-    let concerned = Concerned::Devices(devices.into_iter().collect());
-    Ok(Changed { commitment: Commitment::new(app, &committed, concerned), ended, warnings })
+    if let Some(detail) = detail.as_object_mut() {
+        detail.extend(recorded(&with, requests).map(|(name, value)| (name.to_owned(), value)));
+    }
+    let concerned = Concerned::Devices(devices.iter().copied().collect());
+    Ok(Effects { detail, outbox: Outbox::Devices(devices), concerned, ended, warnings })
+}
+
+/// What ended with somebody's access, for the record.
+pub(super) fn recorded(with: &EndedWith, requests: u64) -> [(&'static str, Value); 4] {
+    [
+        ("sessions", json!(with.sessions)),
+        ("links", json!(with.links)),
+        ("requests", json!(requests)),
+        ("tokens", json!(with.tokens)),
+    ]
 }
 
 /// What a change of somebody's state concerned.
@@ -196,6 +251,10 @@ pub(super) struct Applied {
     pub(super) devices: Vec<DeviceId>,
     /// What depended on that person.
     pub(super) lost: sponsors::Lost,
+    /// What ended beside devices and grants.
+    pub(super) with: EndedWith,
+    /// Requests of theirs that nobody answers any more.
+    pub(super) requests: u64,
 }
 
 /// Writes what follows from a change of somebody's state, for them and for whatever depended on them.
@@ -206,11 +265,11 @@ pub(super) async fn apply(
     successor: Option<&Principal>,
     now: Timestamp,
 ) -> Result<Applied, Refusal> {
-    tx.effect_apply(effect, now).await?;
-    let lost = depart(tx, actor, &effect.principal, successor, now).await?;
+    let with = tx.effect_apply(effect, now).await?;
+    let (lost, requests) = depart(tx, actor, &effect.principal, successor, now).await?;
     let mut devices = effect.devices_concerned.clone();
     devices.extend(&lost.devices);
-    Ok(Applied { devices, lost })
+    Ok(Applied { devices, lost, with, requests })
 }
 
 /// Refuses to take back whoever nobody answers for any more.
@@ -230,13 +289,13 @@ async fn depart(
     person: &Principal,
     successor: Option<&Principal>,
     now: Timestamp,
-) -> Result<sponsors::Lost, Refusal> {
-    match person.state {
-        PrincipalState::Active => return Ok(sponsors::Lost::default()),
-        PrincipalState::Suspended => {}
-        PrincipalState::Departed => drop(tx.requests_withdraw(person.id, &actor.to_string(), now).await?),
-    }
-    sponsors::lose(tx, person, successor, now).await
+) -> Result<(sponsors::Lost, u64), Refusal> {
+    let requests = match person.state {
+        PrincipalState::Active => return Ok((sponsors::Lost::default(), 0)),
+        PrincipalState::Suspended => 0,
+        PrincipalState::Departed => tx.requests_withdraw(person.id, &actor.to_string(), now).await?,
+    };
+    Ok((sponsors::lose(tx, person, successor, now).await?, requests))
 }
 
 /// Says what a person may do for others.
@@ -287,6 +346,7 @@ async fn ended(app: &App, tx: &mut WriteTx, effect: &Effect, now: Timestamp) -> 
             .filter(|granted| grant_ids.contains(&granted.grant.id))
             .map(|granted| views::grant(app, granted, &Holder::person(email.clone()), now))
             .collect(),
+        ..Ended::default()
     })
 }
 

@@ -63,7 +63,10 @@ impl From<StoreError> for Refusal {
             StoreError::Conflict { .. } => Self::Conflict(sentence),
             StoreError::NotFound { .. } => Self::NotFound(sentence),
             StoreError::Enrolment(_) => Self::Refused(sentence),
-            StoreError::PoolFull { .. } | StoreError::ServicePoolFull { .. } => Self::Unavailable(sentence),
+            StoreError::PoolFull { .. }
+            | StoreError::ServicePoolFull { .. }
+            | StoreError::HeldBack
+            | StoreError::Silent => Self::Unavailable(sentence),
             StoreError::Full(_) | StoreError::ReadOnly(_) | StoreError::Busy(_) | StoreError::Unreachable(_) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the database refused");
                 Self::Unavailable(sentence)

@@ -4,27 +4,34 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use doorward_domain::{Action, Actor, Alert, AlertKind, Gateway, Receipt, Subject};
-use doorward_model::{DeviceId, GatewayName, Revision, Timestamp};
+use doorward_model::{DecisionId, DeviceId, GatewayName, Revision, Timestamp};
 use doorward_store::{Committed, Outbox};
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::health::in_time;
+use super::journal::Waiting;
 use super::{App, Record};
 use crate::api::{EndOutcome, Ended, GatewayReceipt};
 use crate::feed::Confirmation;
 
 /// How long a caller waits for receipts; a gateway confirms within milliseconds, or something is wrong.
-const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const RECEIPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long after `authority_ttl` a late receipt is still written down.
 const LATE_RECEIPT_MAX: Duration = Duration::from_secs(60);
 
 /// A committed change that gateways have to confirm.
 #[derive(Debug, Clone)]
 pub(crate) struct Commitment {
-    revision: Revision,
+    /// The revision with it; `None` where the database has none yet.
+    revision: Option<Revision>,
+    /// The name under which gateways were told of it ahead of the database.
+    ahead: Option<DecisionId>,
     decided_at: Timestamp,
     gateways_concerned: bool,
     committed: Instant,
+    /// When the journal had it, where gateways were told ahead.
+    journalled: Option<Instant>,
     concerned: Concerned,
     connected: Vec<GatewayName>,
 }
@@ -42,13 +49,40 @@ impl Commitment {
     /// Takes down what was committed; call it right after the commit.
     pub(crate) fn new(app: &App, committed: &Committed, concerned: Concerned) -> Self {
         Self {
-            revision: committed.revision,
+            revision: Some(committed.revision),
+            ahead: None,
             decided_at: committed.at,
             gateways_concerned: committed.gateways_concerned,
             committed: Instant::now(),
+            journalled: None,
             concerned,
             connected: app.hub.connected(),
         }
+    }
+
+    /// Takes down what is journalled.
+    pub(crate) fn ahead(app: &App, waiting: &Waiting, concerned: Concerned) -> Self {
+        Self {
+            revision: None,
+            ahead: Some(waiting.decision.id),
+            decided_at: waiting.decision.at,
+            gateways_concerned: true,
+            committed: waiting.accepted,
+            journalled: Some(waiting.accepted),
+            concerned,
+            connected: app.hub.connected(),
+        }
+    }
+
+    /// Says that gateways may have confirmed it before it was committed.
+    pub(crate) fn told_ahead(self, waiting: &Waiting) -> Self {
+        Self { ahead: Some(waiting.decision.id), journalled: Some(waiting.accepted), ..self }
+    }
+
+    /// What a gateway confirmed of it: under its name, or with a revision that has it.
+    fn confirmation(&self, app: &App, gateway: &GatewayName) -> Option<Confirmation> {
+        let ahead = self.ahead.and_then(|id| app.hub.confirmation_ahead(gateway, id));
+        ahead.or_else(|| app.hub.confirmation(gateway, self.revision?.0))
     }
 
     fn last_packet_before_ms(&self, confirmation: &Confirmation) -> Option<u64> {
@@ -65,7 +99,9 @@ impl Commitment {
     }
 
     fn after_ms(&self, confirmation: &Confirmation) -> u64 {
-        let micros = confirmation.heard.saturating_duration_since(self.committed).as_micros();
+        let is_of_journal = confirmation.ahead.is_some() && confirmation.ahead == self.ahead;
+        let since = self.journalled.filter(|_| is_of_journal).unwrap_or(self.committed);
+        let micros = confirmation.heard.saturating_duration_since(since).as_micros();
         u64::try_from(micros.div_ceil(1_000)).unwrap_or(u64::MAX)
     }
 }
@@ -74,10 +110,12 @@ impl Commitment {
 ///
 /// The waiting goes on without the caller, so that receipts are written down even where nobody waits any more.
 pub(crate) async fn outcome(app: &App, commitment: Commitment, ended: Ended) -> EndOutcome {
-    let (revision, decided_at) = (commitment.revision.0, commitment.decided_at);
+    let revision = commitment.revision.map_or_else(|| app.hub.revision(), |revision| revision.0);
+    let decided_at = commitment.decided_at;
     if !commitment.gateways_concerned {
         // Nobody had anything to lose, so there is nothing to confirm.
-        return EndOutcome { revision, decided_at, ended, receipts: Vec::new(), warnings: Vec::new() };
+        let (receipts, warnings) = Collected::default();
+        return EndOutcome { revision, decided_at, ended, receipts, warnings, journalled: false };
     }
     let (answer, answered) = oneshot::channel();
     app.workers.spawn(follow(app.clone(), commitment, answer));
@@ -85,12 +123,16 @@ pub(crate) async fn outcome(app: &App, commitment: Commitment, ended: Ended) -> 
     let (receipts, warnings) = answered.await.unwrap_or_else(|_| {
         (Vec::new(), vec!["the gateways' receipts could not be collected: see `doorward status`".to_owned()])
     });
-    EndOutcome { revision, decided_at, ended, receipts, warnings }
+    EndOutcome { revision, decided_at, ended, receipts, warnings, journalled: false }
 }
 
 /// Follows the gateways' receipts for what was taken from these devices, without making anybody wait for them.
 pub(crate) fn follow_up(app: &App, committed: &Committed, devices: impl IntoIterator<Item = DeviceId>) {
-    let commitment = Commitment::new(app, committed, Concerned::Devices(devices.into_iter().collect()));
+    follow_up_of(app, Commitment::new(app, committed, Concerned::Devices(devices.into_iter().collect())));
+}
+
+/// The same for anything that was taken.
+pub(super) fn follow_up_of(app: &App, commitment: Commitment) {
     if commitment.gateways_concerned {
         let (nobody_waits, _) = oneshot::channel();
         app.workers.spawn(follow(app.clone(), commitment, nobody_waits));
@@ -126,7 +168,7 @@ async fn follow(app: App, commitment: Commitment, answer: oneshot::Sender<Collec
 }
 
 async fn known(app: &App) -> Result<Vec<Gateway>, super::Refusal> {
-    Ok(app.store.read().await?.gateways().await?)
+    in_time(async { Ok(app.store.read().await?.gateways().await?) }).await
 }
 
 /// Waits for gateways' confirmations; returns those that gave none in time.
@@ -140,7 +182,7 @@ async fn wait(
     let mut confirmations = app.hub.watch_confirmations();
     loop {
         confirmations.mark_unchanged();
-        missing.retain(|name| app.hub.confirmation(name, commitment.revision.0).is_none());
+        missing.retain(|name| commitment.confirmation(app, name).is_none());
         if missing.is_empty() {
             return missing;
         }
@@ -151,17 +193,21 @@ async fn wait(
     }
 }
 
-/// Writes receipts down, and into the audit.
+/// Writes receipts down, and into the audit. What is not committed has them in its own record, once it is.
 async fn record(app: &App, commitment: &Commitment, gateways: &[Gateway], names: &[GatewayName]) {
+    let Some(revision) = commitment.revision else { return };
+    // Decisions that wait come first.
+    let mut waiting = app.journal.watch();
+    let _ = tokio::time::timeout(LATE_RECEIPT_MAX, waiting.wait_for(|overlay| overlay.is_empty())).await;
     let receipts: Vec<Receipt> = names
         .iter()
         .filter_map(|name| {
-            let confirmation = app.hub.confirmation(name, commitment.revision.0)?;
+            let confirmation = commitment.confirmation(app, name)?;
             let gateway = gateways.iter().find(|gateway| gateway.name == *name)?;
             Some(Receipt {
                 gateway: gateway.id,
                 gateway_name: name.clone(),
-                revision: commitment.revision,
+                revision,
                 decided_at: commitment.decided_at,
                 enforced_at: confirmation.heard_at,
                 enforced_after_ms: Some(commitment.after_ms(&confirmation)),
@@ -177,17 +223,16 @@ async fn record(app: &App, commitment: &Commitment, gateways: &[Gateway], names:
         return;
     }
     if let Err(refusal) = write(app, commitment, &receipts).await {
-        tracing::warn!(?refusal, revision = commitment.revision.0, "receipts could not be written down");
+        tracing::warn!(?refusal, revision = revision.0, "receipts could not be written down");
     }
 }
 
 async fn write(app: &App, commitment: &Commitment, receipts: &[Receipt]) -> Result<(), super::Refusal> {
     let now = app.clock.now();
-    for receipt in receipts {
-        app.store.receipt_record(receipt).await?;
-    }
-    let tx = app.store.write().await?;
-    let took = |name| Some(app.hub.confirmation(name, commitment.revision.0)?.enforced_after.as_micros());
+    // One transaction for all of it: each costs a turn among the writers and a wait for the disk.
+    let mut tx = app.store.write().await?;
+    tx.receipts_record(receipts).await?;
+    let took = |name| Some(commitment.confirmation(app, name)?.enforced_after.as_micros());
     let confirmed: Vec<_> = receipts
         .iter()
         .map(|receipt| {
@@ -211,9 +256,13 @@ async fn write(app: &App, commitment: &Commitment, receipts: &[Receipt]) -> Resu
 }
 
 async fn alert_missing(app: &App, commitment: &Commitment, name: &GatewayName) {
+    let what = match (commitment.revision, commitment.ahead) {
+        (Some(revision), _) => format!("revision {revision}"),
+        (None, Some(id)) => format!("decision {id}"),
+        (None, None) => "a revocation".to_owned(),
+    };
     let message = format!(
-        "gateway {name} did not confirm revision {} within {} s: its authority ends by itself within {} s of its last heartbeat",
-        commitment.revision,
+        "gateway {name} did not confirm {what} within {} s: its authority ends by itself within {} s of its last heartbeat",
         RECEIPT_TIMEOUT.as_secs(),
         app.authority_ttl.as_secs()
     );
@@ -242,7 +291,7 @@ fn render(app: &App, commitment: &Commitment, gateways: &[Gateway]) -> Collected
         .into_iter()
         .map(|gateway| {
             let connected = commitment.connected.contains(&gateway);
-            let confirmation = app.hub.confirmation(&gateway, commitment.revision.0);
+            let confirmation = commitment.confirmation(app, &gateway);
             match (&confirmation, connected) {
                 (Some(_), _) => {}
                 (None, true) => warnings.push(format!(

@@ -2,8 +2,9 @@
 
 use doorward_domain::{Actor, Alert, Receipt};
 
+use super::health::in_time;
 use super::{App, Refusal, allow_read, gateways, lockdown, notices};
-use crate::api::{self, CertificateSource, MailStatus, RecentReceipt, Status};
+use crate::api::{self, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
 use crate::net::Source;
 
 /// Receipts and alerts in a status.
@@ -15,10 +16,21 @@ const ENDS_SOON_MAX: usize = 20;
 /// Alerts among which the urgent ones are looked for: the record of an ordinary day must not push them out.
 const ALERTS_READ: u32 = 500;
 
-/// Shows the state of the whole.
+/// Shows the state of the whole; what this server knows by itself, where the database does not answer.
 pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
     allow_read(actor)?;
+    match in_time(read(app)).await {
+        Err(refusal @ (Refusal::Unavailable(_) | Refusal::Internal(_))) => {
+            app.health.read(Err(&refusal), app.clock.now());
+            Ok(known(app))
+        }
+        read => read,
+    }
+}
+
+async fn read(app: &App) -> Result<Status, Refusal> {
     let now = app.clock.now();
+    let overlay = app.journal.overlay();
     let mut read = app.store.read().await?;
     let counts = read.counts(now).await?;
     let receipts = read.receipts_recent(RECENT_MAX).await?;
@@ -36,17 +48,50 @@ pub(crate) async fn show(app: &App, actor: &Actor) -> Result<Status, Refusal> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
         revision: read.revision().await?.0,
+        database: database(app, true),
         certificate: certificate(app),
         gateways: read.gateways().await?.into_iter().map(|gateway| gateways::render(app, gateway)).collect(),
         people: counts.people,
         devices: counts.devices,
         grants: counts.grants,
-        lockdown: lockdown::read(&mut read).await?,
+        lockdown: lockdown::read_over(&mut read, &overlay).await?,
         last_receipts: receipts.into_iter().filter_map(render_receipt).collect(),
         alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
         ends_soon,
         mail,
     })
+}
+
+/// The status without the database.
+fn known(app: &App) -> Status {
+    let counts = app.journal.roster.counts();
+    let waiting = app.journal.alerts().into_iter().rev().collect();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: app.clock.now(),
+        revision: app.hub.revision(),
+        database: database(app, false),
+        certificate: certificate(app),
+        gateways: app.hub.connected().into_iter().map(|name| gateways::render_connected(app, name)).collect(),
+        people: counts.people,
+        devices: counts.devices,
+        grants: counts.grants,
+        lockdown: lockdown::known(&app.journal.overlay()),
+        last_receipts: Vec::new(),
+        alerts: urgent(waiting),
+        ends_soon: Vec::new(),
+        mail: None,
+    }
+}
+
+fn database(app: &App, answers: bool) -> DatabaseStatus {
+    let trouble = app.health.trouble();
+    DatabaseStatus {
+        answers,
+        trouble_since: trouble.as_ref().map(|trouble| trouble.since),
+        trouble: trouble.map(|trouble| trouble.what),
+        journalled: u64::try_from(app.journal.overlay().waiting().len()).unwrap_or(u64::MAX),
+    }
 }
 
 fn certificate(app: &App) -> api::Certificate {

@@ -6,6 +6,7 @@ use doorward_store::Outbox;
 use jiff::SignedDuration;
 use serde_json::json;
 
+use super::health::in_time;
 use super::secret::fresh_secret;
 use super::{App, Record, Refusal, allow, allow_read};
 use crate::api::{ApiToken, ApiTokenMade, ApiTokenNew};
@@ -35,8 +36,16 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: ApiTokenNew) -> Result<Ap
     let now = app.clock.now();
     let token = format!("{PREFIX}{}", fresh_secret()?.as_str());
     let mut tx = app.store.write().await?;
-    let kept =
-        domain::ApiToken { name: name.clone(), created_at: now, created_by: actor.to_string(), last_used_at: None };
+    // Who made a token through one of their own is its maker all the same: it ends with them.
+    let made_by = match actor {
+        Actor::ApiToken { name } => tx.api_tokens().await?.into_iter().find(|token| token.name == *name),
+        Actor::Person(_) | Actor::LocalAdmin { .. } | Actor::Source { .. } | Actor::Gateway { .. } | Actor::System => {
+            None
+        }
+    };
+    let created_by = made_by.map(|token| token.created_by).filter(|maker| maker.starts_with("person:"));
+    let created_by = created_by.unwrap_or_else(|| actor.to_string());
+    let kept = domain::ApiToken { name: name.clone(), created_at: now, created_by, last_used_at: None };
     tx.api_token_add(&TokenHash::of(token.as_bytes()), &kept).await?;
     app.commit(tx, Record { at: now, actor, action: Action::TokenAdd, subject, detail: json!({}) }, Outbox::None)
         .await?;
@@ -55,6 +64,7 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &str) -> Result<(), R
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     tx.api_token_revoke(name, now).await?;
+    app.journal.remembered.forget();
     app.commit(tx, Record { at: now, actor, action: Action::TokenRevoke, subject, detail: json!({}) }, Outbox::None)
         .await?;
     Ok(())
@@ -67,13 +77,21 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<Actor>, Refu
     if !token.starts_with(PREFIX) || token.len() > TOKEN_BYTES_MAX {
         return Ok(None);
     }
-    let hash = TokenHash::of(token.as_bytes());
-    let Some(found) = app.store.read().await?.api_token(&hash).await? else { return Ok(None) };
-    let now = app.clock.now();
+    let (hash, now) = (TokenHash::of(token.as_bytes()), app.clock.now());
+    let found = match in_time(async { Ok(app.store.read().await?.api_token(&hash, now).await?) }).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            app.journal.remembered.learn(&hash, None);
+            return Ok(None);
+        }
+        Err(refusal) => return app.journal.remembered.holder(&hash).map(Some).ok_or(refusal),
+    };
     if found.last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {
         app.workers.spawn(used(app.clone(), hash, now));
     }
-    Ok(Some(Actor::ApiToken { name: found.name }))
+    let actor = Actor::ApiToken { name: found.name };
+    app.journal.remembered.learn(&hash, Some(&actor));
+    Ok(Some(actor))
 }
 
 async fn used(app: App, hash: TokenHash, at: Timestamp) {

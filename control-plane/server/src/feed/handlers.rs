@@ -131,10 +131,17 @@ async fn receipts(
     ApiJson(receipt): ApiJson<Receipt>,
 ) -> Result<StatusCode, Refusal> {
     let session = peer.session(&app, receipt.session)?;
+    let now = app.clock.now();
+    if receipt.revision.0 > session.sent().max(app.hub.revision()) {
+        // A gateway that comes from another replica may know of a commit earlier than this one.
+        app.hub.committed(app.store.read().await?.revision().await?.0);
+    }
+    let for_others = app.replicas.for_others(&session.gateway, &receipt, now);
     if !app.history.counts(receipt.revision) {
         return Err(Refusal::Invalid("this receipt is of a state that was left behind".to_owned()));
     }
-    if app.hub.heard_receipt(&session, receipt, app.clock.now()) {
+    if app.hub.heard_receipt(&session, receipt, now) {
+        app.replicas.hand_on(for_others);
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Refusal::Invalid("this receipt confirms a revision that does not exist".to_owned()))

@@ -4,12 +4,14 @@
 //! it is a queue of changes: a session that wakes reads what it missed from the database, so that no wake-up that was
 //! lost or doubled can lose a change.
 
+mod elsewhere;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use doorward_model::{DeviceId, DeviceUsage, EndedDevice, GatewayName, Ping, Receipt, Timestamp};
-use tokio::sync::watch;
+use doorward_model::{DecisionId, DeviceId, DeviceUsage, EndedDevice, GatewayName, Ping, Receipt, Timestamp};
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::session::{Identity, Session};
@@ -25,6 +27,8 @@ const CONFIRMATIONS_MAX: usize = 4_096;
 pub(crate) struct Confirmation {
     /// Everything up to this revision is enforced.
     pub(crate) revision: u64,
+    /// And this decision ahead of the database.
+    pub(crate) ahead: Option<DecisionId>,
     /// When it was heard, for spans.
     pub(crate) heard: Instant,
     /// When it was heard, for the record.
@@ -48,6 +52,8 @@ pub(crate) struct GatewayState {
     pub(crate) devices_known: u32,
     /// When it was last heard.
     pub(crate) heard_at: Option<Timestamp>,
+    /// At which other replica its stream is; `None` where it is here, or nowhere.
+    pub(crate) replica: Option<String>,
 }
 
 /// One gateway's place at the hub.
@@ -55,8 +61,19 @@ pub(crate) struct GatewayState {
 struct Place {
     session: Option<Arc<Session>>,
     state: GatewayState,
+    /// Its stream at another replica.
+    elsewhere: Option<GatewayState>,
     confirmations: VecDeque<Confirmation>,
     usage: Usage,
+}
+
+impl Place {
+    fn confirm(&mut self, confirmation: Confirmation) {
+        if self.confirmations.len() >= CONFIRMATIONS_MAX {
+            self.confirmations.pop_front();
+        }
+        self.confirmations.push_back(confirmation);
+    }
 }
 
 /// See the module.
@@ -67,6 +84,8 @@ pub(crate) struct Hub {
     revision: watch::Sender<u64>,
     /// Counts confirmations; wakes waiters.
     confirmed: watch::Sender<u64>,
+    /// Wakes who tells other replicas of streams that came or went.
+    streams_changed: Notify,
     shutdown: Shutdown,
 }
 
@@ -77,6 +96,7 @@ impl Hub {
             places: Mutex::default(),
             revision: watch::Sender::new(revision),
             confirmed: watch::Sender::new(0),
+            streams_changed: Notify::new(),
             shutdown,
         }
     }
@@ -137,6 +157,12 @@ impl Hub {
     /// Notes that a session's stream is open.
     pub(crate) fn streaming(&self, session: &Session) {
         self.with_place(session, |place| place.state.connected = true);
+        self.streams_changed.notify_one();
+    }
+
+    /// Waits until a stream came or went.
+    pub(crate) async fn streams_change(&self) {
+        self.streams_changed.notified().await;
     }
 
     /// Forgets a session, unless another took its place.
@@ -147,6 +173,7 @@ impl Hub {
             place.state.connected = false;
             place.state.devices_active = 0;
         });
+        self.streams_changed.notify_one();
         // Who waits for this gateway has to look again.
         self.confirmed.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -179,11 +206,9 @@ impl Hub {
         self.with_place(session, |place| {
             place.state.revision = place.state.revision.max(Some(receipt.revision.0));
             place.state.heard_at = Some(now);
-            if place.confirmations.len() >= CONFIRMATIONS_MAX {
-                place.confirmations.pop_front();
-            }
-            place.confirmations.push_back(Confirmation {
+            place.confirm(Confirmation {
                 revision: receipt.revision.0,
+                ahead: receipt.ahead,
                 heard: Instant::now(),
                 heard_at: now,
                 enforced_after: Duration::from_micros(receipt.enforced_after_micros),
@@ -228,15 +253,33 @@ impl Hub {
         places.get(gateway)?.confirmations.iter().find(|confirmation| confirmation.revision >= revision).cloned()
     }
 
-    /// Returns the gateways whose streams are open.
+    /// Returns a gateway's confirmation of a decision ahead of the database.
+    pub(crate) fn confirmation_ahead(&self, gateway: &GatewayName, id: DecisionId) -> Option<Confirmation> {
+        let places = self.places();
+        places.get(gateway)?.confirmations.iter().find(|confirmation| confirmation.ahead == Some(id)).cloned()
+    }
+
+    /// Returns every gateway's confirmation of a decision ahead of the database.
+    pub(crate) fn confirmed_ahead(&self, id: DecisionId) -> Vec<(GatewayName, Confirmation)> {
+        let names: Vec<GatewayName> = self.places().keys().cloned().collect();
+        names.into_iter().filter_map(|name| self.confirmation_ahead(&name, id).map(|it| (name, it))).collect()
+    }
+
+    /// Returns the gateways whose streams are open, here or at another replica.
     pub(crate) fn connected(&self) -> Vec<GatewayName> {
         let places = self.places();
-        places.iter().filter(|(_, place)| place.state.connected).map(|(name, _)| name.clone()).collect()
+        let open = places.iter().filter(|(_, place)| place.state.connected || place.elsewhere.is_some());
+        open.map(|(name, _)| name.clone()).collect()
     }
 
     /// Returns what is known of a gateway.
     pub(crate) fn state(&self, gateway: &GatewayName) -> GatewayState {
-        self.places().get(gateway).map(|place| place.state.clone()).unwrap_or_default()
+        let places = self.places();
+        let Some(place) = places.get(gateway) else { return GatewayState::default() };
+        match &place.elsewhere {
+            Some(elsewhere) if !place.state.connected => elsewhere.clone(),
+            Some(_) | None => place.state.clone(),
+        }
     }
 
     fn with_place(&self, session: &Session, change: impl FnOnce(&mut Place)) {
@@ -264,7 +307,13 @@ mod tests {
     }
 
     fn receipt(session: &Session, revision: u64) -> Receipt {
-        Receipt { session: session.id, revision: Revision(revision), enforced_after_micros: 1, ended: Vec::new() }
+        Receipt {
+            session: session.id,
+            revision: Revision(revision),
+            enforced_after_micros: 1,
+            ended: Vec::new(),
+            ahead: None,
+        }
     }
 
     #[test]

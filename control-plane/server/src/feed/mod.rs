@@ -8,11 +8,13 @@ mod history;
 mod hub;
 mod pump;
 mod read;
+mod replicas;
 mod session;
 mod usage;
 
 pub(crate) use handlers::{enrol, routes};
 pub(crate) use history::History;
 pub(crate) use hub::{Confirmation, Hub};
+pub(crate) use replicas::Replicas;
 pub(crate) use session::Identity;
 pub(crate) use usage::Use;

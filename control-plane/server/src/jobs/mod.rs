@@ -1,5 +1,8 @@
-//! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, commits of other
-//! replicas are noticed, and the portal's certificate is renewed.
+//! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, other replicas are
+//! heard, and the portal's certificate is renewed.
+//!
+//! Where several control planes share a database, each kind of work on it is one replica's at a time ([`turn`]). What
+//! concerns this process alone, its clock, its certificate and its streams, goes on in each.
 //!
 //! Access ends without this: leases carry their deadlines, and gateways compare them on each packet. Only the end of a
 //! sponsor's own time takes something away here, from those they answered for.
@@ -10,11 +13,13 @@ mod ends;
 mod hours;
 mod mails;
 mod notices;
+mod replicas;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_domain::{Alert, AlertKind};
+use doorward_store::{Turn, Work};
 use jiff::SignedDuration;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -30,7 +35,7 @@ const NOTICES_EVERY: Duration = Duration::from_secs(30);
 const DISUSE_EVERY: Duration = Duration::from_secs(60);
 /// How often mails that wait are looked for.
 const MAILS_EVERY: Duration = Duration::from_secs(5);
-/// How often another replica's commits are looked for.
+/// How often another replica's commits are looked for, where its word was lost.
 const REVISION_EVERY: Duration = Duration::from_millis(500);
 /// How often old rows are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
@@ -45,6 +50,7 @@ pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>,
             mails_loop(&app),
             disuse_loop(&app),
             revision_loop(&app),
+            replicas::run(&app),
             prune_loop(&app),
             certificates
         )
@@ -63,6 +69,7 @@ async fn ends_loop(app: &App) {
         if let Some(jump) = app.clock.jump() {
             alerts::raise(app, jumped(app, jump)).await;
         }
+        let Some(_turn) = turn(app, Work::Ends).await else { continue };
         logged("ends could not be recorded", ends::record(app).await);
         logged("the next hours could not be told", hours::tell(app).await);
         logged("departures could not be finished", due::depart(app).await);
@@ -74,6 +81,7 @@ async fn notices_loop(app: &App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let Some(_turn) = turn(app, Work::Notices).await else { continue };
         logged("notices could not be kept", notices::note(app).await);
     }
 }
@@ -94,6 +102,7 @@ async fn mails_loop(app: &App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let Some(_turn) = turn(app, Work::Mails).await else { continue };
         logged("mails could not be sent", mails::send(app, mail).await);
     }
 }
@@ -103,18 +112,7 @@ async fn revision_loop(app: &App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        logged("the revision could not be read", notice(app).await);
-    }
-}
-
-async fn notice(app: &App) -> Result<(), Refusal> {
-    let mut read = app.store.read().await?;
-    let revision = read.revision().await?;
-    app.hub.committed(revision.0);
-    match app.history.look(app, &mut read).await {
-        // It is an alert already.
-        Err(Refusal::Conflict(_)) => Ok(()),
-        looked => looked,
+        logged("the revision could not be read", replicas::look(app).await);
     }
 }
 
@@ -123,7 +121,19 @@ async fn prune_loop(app: &App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        let Some(_turn) = turn(app, Work::Pruning).await else { continue };
         logged("old rows could not be deleted", app.store.prune(app.clock.now()).await.map_err(Refusal::from));
+    }
+}
+
+/// Takes the turn for some work, which lasts until what this returns is dropped; `None` while another replica does it.
+async fn turn(app: &App, work: Work) -> Option<Turn> {
+    match app.store.turn(work).await {
+        Ok(turn) => turn,
+        Err(error) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, ?work, "whose turn it is cannot be asked");
+            None
+        }
     }
 }
 

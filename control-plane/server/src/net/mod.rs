@@ -12,8 +12,8 @@ mod tls;
 mod unix;
 
 pub(crate) use acme::{Acme, AcmeError, renewal_of, warning_of};
-pub(crate) use certificates::FeedAuthority;
-pub(crate) use files::create_data_dir;
+pub(crate) use certificates::{FeedAuthority, sha256};
+pub(crate) use files::{create_data_dir, file_error};
 pub(crate) use mail::{Mail, MailError};
 pub(crate) use plain::PlainAcceptor;
 pub(crate) use provider::{LoggedOut, Provider, ProviderError, Vouched};

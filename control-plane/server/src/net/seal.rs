@@ -4,6 +4,7 @@ use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, Nonce, RandomizedNonceKey};
 use rand::TryRng as _;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::files::{create_private_dir, read_optional, write_private};
@@ -24,6 +25,7 @@ pub(crate) struct SealBroken;
 /// Seals and opens (AES-256-GCM-SIV, RFC 8452: a nonce that repeats gives away equal secrets and nothing more).
 pub(crate) struct Seal {
     key: RandomizedNonceKey,
+    fingerprint: [u8; 32],
 }
 
 impl Seal {
@@ -47,7 +49,14 @@ impl Seal {
         }
         let key = RandomizedNonceKey::new(&AES_256_GCM_SIV, bytes.as_slice());
         let key = key.map_err(|_| ControlPlaneError::Config("this build has no AES-256-GCM-SIV".to_owned()))?;
-        Ok(Self { key })
+        let mut digest = Sha256::new_with_prefix(b"doorward seal key\0");
+        digest.update(bytes.as_slice());
+        Ok(Self { key, fingerprint: digest.finalize().into() })
+    }
+
+    /// Returns what tells this key from another, and nothing about it.
+    pub(crate) const fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
     }
 
     /// Seals `secret` for `purpose`, which opening asks for again: a sealed secret cannot be moved to another row.

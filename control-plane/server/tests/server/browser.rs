@@ -53,7 +53,9 @@ impl Reply {
 
 /// A browser with its cookie.
 pub(crate) struct Browser<'a> {
-    world: &'a World,
+    /// The servers that answer its requests in turn.
+    worlds: Vec<&'a World>,
+    sent: usize,
     /// The session's cookie, while there is one.
     pub(crate) cookie: Option<String>,
     /// The cookie that it keeps while it is at an identity provider.
@@ -71,7 +73,21 @@ pub(crate) struct Browser<'a> {
 impl<'a> Browser<'a> {
     pub(crate) fn new(world: &'a World) -> Self {
         let (host, origin) = (HOST.to_owned(), Some(ORIGIN.to_owned()));
-        Self { world, cookie: None, away: None, host, origin, source: Ipv4Addr::LOCALHOST, more: Vec::new() }
+        Self {
+            worlds: vec![world],
+            sent: 0,
+            cookie: None,
+            away: None,
+            host,
+            origin,
+            source: Ipv4Addr::LOCALHOST,
+            more: Vec::new(),
+        }
+    }
+
+    /// A browser whose requests are spread over two servers, as a balancer without a memory would.
+    pub(crate) fn between(first: &'a World, second: &'a World) -> Self {
+        Self { worlds: vec![first, second], ..Self::new(first) }
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Reply {
@@ -89,8 +105,9 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) async fn send(&mut self, method: Method, path: &str, kind: &str, body: String) -> Reply {
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(self.world.tls_from(self.source).await)).await.unwrap();
+        let world = self.worlds[self.sent % self.worlds.len()];
+        self.sent += 1;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(world.tls_from(self.source).await)).await.unwrap();
         tokio::spawn(connection);
         let mut request = Request::builder().method(method.clone()).uri(path).header("host", &self.host);
         if let Some(cookie) = &self.cookie {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use doorward_model::{Change, DeviceId, EndedDevice, FeedMessage, Heartbeat, Lease, Lockdown, Revision, Tombstone};
+use doorward_model::{
+    Change, DecisionId, DeviceId, EndedDevice, FeedMessage, Heartbeat, Lease, Lockdown, Revision, Tombstone,
+};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
@@ -46,14 +48,27 @@ pub(crate) struct Gateway {
     pub(crate) lockdown: Lockdown,
     pub(crate) lockdown_exempt: Vec<DeviceId>,
     pub(crate) heartbeats: Vec<Heartbeat>,
+    /// The decision that the last message carried ahead of the database.
+    pub(crate) ahead: Option<DecisionId>,
     body: Incoming,
     buffer: Vec<u8>,
+}
+
+/// Each gateway has a key of its own.
+fn own_key(name: &str) -> String {
+    use base64::Engine as _;
+    let mut bytes = [200; 32];
+    bytes.iter_mut().zip(name.bytes()).for_each(|(byte, letter)| *byte = letter);
+    if name == "main" {
+        return crate::world::public_key(200);
+    }
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }
 
 pub(crate) fn hello(name: &str) -> Value {
     let network = doorward_model::TunnelNetwork::default();
     json!({
-        "name": name, "public_key": crate::world::public_key(200), "endpoint": "203.0.113.2:51820",
+        "name": name, "public_key": own_key(name), "endpoint": "203.0.113.2:51820",
         "network": network, "version": "0.1.0",
     })
 }
@@ -81,6 +96,7 @@ impl Gateway {
             lockdown: Lockdown::Off,
             lockdown_exempt: Vec::new(),
             heartbeats: Vec::new(),
+            ahead: None,
             body: answer.into_body(),
             buffer: Vec::new(),
         };
@@ -103,6 +119,7 @@ impl Gateway {
                 self.leases.extend(page.leases.into_iter().map(|lease| (lease.device, lease)));
                 self.tombstones.extend(page.tombstones);
                 self.held = page.revision;
+                self.ahead = None;
                 Ok(page.page + 1 == page.pages)
             }
             FeedMessage::Delta(delta) => {
@@ -117,7 +134,9 @@ impl Gateway {
                         Change::Lockdown { state, exempt } => (self.lockdown, self.lockdown_exempt) = (state, exempt),
                     }
                 }
+                assert!(delta.revision > delta.base || delta.ahead.is_some(), "a delta leads on");
                 self.held = delta.revision;
+                self.ahead = delta.ahead;
                 Ok(true)
             }
             FeedMessage::Heartbeat(heartbeat) => {
@@ -164,8 +183,7 @@ impl Gateway {
 
     /// Confirms what it holds.
     pub(crate) async fn confirm(&self, ended: Vec<EndedDevice>) {
-        let receipt =
-            json!({ "session": self.session, "revision": self.held, "enforced_after_micros": 150, "ended": ended });
+        let receipt = json!({ "session": self.session, "revision": self.held, "enforced_after_micros": 150, "ended": ended, "ahead": self.ahead });
         let (status, answer) = self.way.post("/feed/v1/receipts", receipt).await;
         assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
     }

@@ -19,6 +19,8 @@ mod authenticator;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod burst;
+#[cfg(test)]
 mod console;
 #[cfg(test)]
 mod copied_key;
@@ -26,6 +28,8 @@ mod copied_key;
 mod disuse;
 #[cfg(test)]
 mod end_notices;
+#[cfg(test)]
+mod endings;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
@@ -40,6 +44,8 @@ mod gateway;
 mod hostile;
 #[cfg(test)]
 mod idp;
+#[cfg(test)]
+mod journal;
 #[cfg(test)]
 mod logins;
 #[cfg(test)]
@@ -64,6 +70,8 @@ mod provider_logout;
 mod proxies;
 #[cfg(test)]
 mod reinvited;
+#[cfg(test)]
+mod replicas;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -84,7 +84,7 @@ impl Default for Settings {
 /// A running server with its folder and its database.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) database: TestDatabase,
+    pub(crate) database: Arc<TestDatabase>,
     pub(crate) ready: Ready,
     pub(crate) settings: Settings,
     shutdown: Shutdown,
@@ -98,10 +98,27 @@ impl World {
 
     pub(crate) async fn with(database: TestDatabase, settings: Settings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self::at(folder, database, settings).await
+        Self::at(folder, Arc::new(database), settings).await
     }
 
-    async fn at(folder: tempfile::TempDir, database: TestDatabase, settings: Settings) -> Self {
+    /// Starts another control plane on the same database, with the same keys.
+    pub(crate) async fn beside(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (file, kept) in [("keys", "seal.key"), ("feed-ca", "ca.pem"), ("feed-ca", "ca.key")] {
+            std::fs::create_dir_all(folder.path().join(file)).unwrap();
+            let place = Path::new(file).join(kept);
+            std::fs::copy(self.folder.path().join(&place), folder.path().join(&place)).unwrap();
+        }
+        Self::at(folder, Arc::clone(&self.database), self.settings).await
+    }
+
+    /// Stops the server for good.
+    pub(crate) async fn stopped(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+
+    async fn at(folder: tempfile::TempDir, database: Arc<TestDatabase>, settings: Settings) -> Self {
         let shutdown = Shutdown::new();
         let (sender, ready) = tokio::sync::oneshot::channel();
         let config = config(folder.path(), database.url(), settings);

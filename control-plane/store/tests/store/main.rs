@@ -5,8 +5,10 @@
 mod access;
 mod accounts;
 mod common;
+mod copy;
 mod disuse;
 mod people;
+mod replicas;
 mod service_addresses;
 mod sources;
 mod state;

@@ -8,7 +8,9 @@ use doorward_domain::{
     Alert, AlertKind, ApiToken, ChainHead, Derived, EnrolmentRefusal, Introduction, LeaseTerms, LockdownState,
     PrincipalState, Receipt, TokenHash, derive_lease, offboard, restore, suspend, verify_chain,
 };
-use doorward_model::{DeviceId, EndReason, GatewayEventKind, GatewayId, Lockdown, PublicKey, Revision, TunnelNetwork};
+use doorward_model::{
+    DecisionId, DeviceId, EndReason, GatewayEventKind, GatewayId, Lockdown, PublicKey, Revision, TunnelNetwork,
+};
 use doorward_store::test_support::TestDatabase;
 use doorward_store::{Mark, Outbox, Store, StoreError};
 use uuid::Uuid;
@@ -32,6 +34,7 @@ on_both! {
     an_enrolment_token_counts_once_and_for_one_name,
     what_ended_by_time_is_found_until_it_is_recorded,
     observations_read_back,
+    a_decision_is_written_once_and_nothing_overtakes_one_that_waits,
     a_database_of_a_newer_version_is_refused,
     ten_thousand_devices_are_read_in_well_under_a_second,
 }
@@ -412,6 +415,25 @@ async fn what_ended_by_time_is_found_until_it_is_recorded(database: TestDatabase
     assert_eq!(tx.devices_expired(t(50)).await.unwrap(), []);
 }
 
+async fn a_decision_is_written_once_and_nothing_overtakes_one_that_waits(database: TestDatabase) {
+    let world = World::new(&database).await;
+    let id = DecisionId::new(Uuid::now_v7());
+    assert!(!world.store.read().await.unwrap().decision_is_written(id).await.unwrap());
+    world.store.hold_back(true);
+    assert!(matches!(world.store.write().await, Err(StoreError::HeldBack)));
+    for is_new in [true, false] {
+        let mut tx = world.store.write_held_back().await.unwrap();
+        assert_eq!(tx.decision_add(id, t(1), t(2)).await.unwrap(), is_new);
+        tx.commit(entry(2), Outbox::None).await.unwrap();
+    }
+    assert!(world.store.read().await.unwrap().decision_is_written(id).await.unwrap());
+    world.store.hold_back(false);
+    world.store.prune(t(3)).await.unwrap();
+    assert!(world.store.read().await.unwrap().decision_is_written(id).await.unwrap(), "it is kept for a year");
+    world.store.prune(t(400 * 24 * 3600)).await.unwrap();
+    assert!(!world.store.read().await.unwrap().decision_is_written(id).await.unwrap());
+}
+
 async fn observations_read_back(database: TestDatabase) {
     let world = World::new(&database).await;
     let mut tx = world.store.write().await.unwrap();
@@ -451,10 +473,13 @@ async fn observations_read_back(database: TestDatabase) {
     assert_eq!(tx.decided_at(revision).await.unwrap(), Some(t(2)));
     assert_eq!(tx.gateways().await.unwrap()[0].revision, Some(revision));
     assert_eq!(tx.alerts_recent(10).await.unwrap(), [alert]);
-    assert_eq!(tx.api_token(&TokenHash::of(b"x")).await.unwrap(), Some(ApiToken { last_used_at: Some(t(5)), ..token }));
-    assert_eq!(tx.api_token(&TokenHash::of(b"y")).await.unwrap(), None);
+    assert_eq!(
+        tx.api_token(&TokenHash::of(b"x"), t(9)).await.unwrap(),
+        Some(ApiToken { last_used_at: Some(t(5)), ..token })
+    );
+    assert_eq!(tx.api_token(&TokenHash::of(b"y"), t(9)).await.unwrap(), None);
     tx.api_token_revoke("ci", t(7)).await.unwrap();
-    assert_eq!(tx.api_token(&TokenHash::of(b"x")).await.unwrap(), None);
+    assert_eq!(tx.api_token(&TokenHash::of(b"x"), t(9)).await.unwrap(), None);
     assert!(matches!(tx.api_token_revoke("ci", t(8)).await.unwrap_err(), StoreError::NotFound { .. }));
     drop(tx);
     world.store.prune(t(200 * 24 * 3600)).await.unwrap();
@@ -468,6 +493,9 @@ async fn a_database_of_a_newer_version_is_refused(database: TestDatabase) {
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  SELECT 9999, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
     raw!(&database, later);
+    if database.url().starts_with("postgres:") {
+        raw!(&database, "UPDATE schema_floor SET version = 9999");
+    }
     let refusal = database.open().await.unwrap_err();
     assert!(matches!(refusal, StoreError::NewerSchema { found: 9_999, .. }), "{refusal}");
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_model::{
-    Change, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease, Lockdown,
-    Revision, Snapshot, Tombstone,
+    Change, DecisionId, Delta, DeviceId, EndReason, EndedDevice, GatewayEvent, GatewayEventKind, Heartbeat, Lease,
+    Lockdown, Revision, Snapshot, Tombstone,
 };
 
 use super::Gateway;
@@ -64,11 +64,13 @@ impl<N: Noise> Gateway<N> {
         }
         self.set_lockdown(now, snapshot.lockdown, snapshot.lockdown_exempt.clone(), &mut ending);
         self.carry_out(now, plan, arrival, &mut ending);
-        self.enforced(now, offered, ending);
+        self.enforced(now, (offered, None), ending);
     }
 
     pub(super) fn delta(&mut self, now: Now, delta: Delta) {
-        let follows = self.revision == Some(delta.base) && delta.revision > delta.base;
+        // A decision ahead of the database leads to no revision of its own.
+        let leads_on = delta.revision > delta.base || (delta.ahead.is_some() && delta.revision == delta.base);
+        let follows = self.revision == Some(delta.base) && leads_on;
         let is_later = self.revision.is_none_or(|held| delta.revision > held);
         let mut ending = Ending::default();
         let mut leases = Vec::new();
@@ -77,7 +79,7 @@ impl<N: Noise> Gateway<N> {
                 Change::Remove(removal) => self.remove(now, removal.device, removal.tombstone, &mut ending),
                 Change::Lockdown { state, exempt } => match state {
                     // A lockdown is a revocation of everything: a gap before it does not hold it up.
-                    Lockdown::On if is_later => self.set_lockdown(now, state, exempt, &mut ending),
+                    Lockdown::On if is_later || follows => self.set_lockdown(now, state, exempt, &mut ending),
                     Lockdown::On => {}
                     Lockdown::Off if follows => self.set_lockdown(now, state, exempt, &mut ending),
                     Lockdown::Off => {}
@@ -92,7 +94,7 @@ impl<N: Noise> Gateway<N> {
         }
         let plan = self.plan(leases.into_iter().map(Cow::Owned).collect(), false);
         self.carry_out(now, plan, Arrival { boot: now.boot, sent_at: delta.sent_at }, &mut ending);
-        self.enforced(now, delta.revision, ending);
+        self.enforced(now, (delta.revision, delta.ahead), ending);
     }
 
     pub(super) fn heartbeat(&mut self, now: Now, heartbeat: &Heartbeat) {
@@ -150,10 +152,10 @@ impl<N: Noise> Gateway<N> {
         grounds.plan(leases, whole)
     }
 
-    fn enforced(&mut self, now: Now, revision: Revision, ending: Ending) {
+    fn enforced(&mut self, now: Now, (revision, ahead): (Revision, Option<DecisionId>), ending: Ending) {
         self.revision = Some(revision);
         self.flush_conntrack(ending.flush);
-        self.outbox.event(Event::Enforced(Enforced { revision, arrived: now.boot, ended: ending.ended }));
+        self.outbox.event(Event::Enforced(Enforced { revision, ahead, arrived: now.boot, ended: ending.ended }));
     }
 
     pub(super) fn flush_conntrack(&mut self, flush: Vec<ConntrackEntry>) {

@@ -6,7 +6,13 @@ use doorward_model::{Change, Delta, EndReason, Lockdown, Removal, Revision};
 use crate::harness::{Client, World, device, lease, public, tombstone};
 
 fn gapped(world: &World, base: u64, revision: u64, changes: Vec<Change>) -> Command {
-    Command::Delta(Delta { base: Revision(base), revision: Revision(revision), sent_at: world.now().wall, changes })
+    Command::Delta(Delta {
+        base: Revision(base),
+        revision: Revision(revision),
+        sent_at: world.now().wall,
+        changes,
+        ahead: None,
+    })
 }
 
 fn resyncs(world: &World) -> usize {
@@ -138,4 +144,37 @@ fn what_wg_show_prints_is_there() {
     assert_eq!(peer.rx_bytes, 148 + 32 + 68);
     assert_eq!(peer.tx_bytes, 92);
     assert_eq!(peer.allowed_ips.map(|net| net.to_string()), ["100.80.0.2/32", "fd64:6f6f:7277::2/128"]);
+}
+
+#[test]
+fn a_decision_ahead_of_the_database_is_enforced_and_confirmed_by_its_name_at_the_same_revision() {
+    let (mut world, [mut one, mut two]) = World::connected();
+    let held = world.revision;
+    let id = "0192f0c1-7a3e-7cc1-b2f4-0123456789ab".parse().unwrap();
+    let ahead = |base: u64, changes: Vec<Change>, sent_at| {
+        let (base, revision) = (Revision(base), Revision(base));
+        Command::Delta(Delta { base, revision, sent_at, changes, ahead: Some(id) })
+    };
+    let gone = Change::Remove(Removal { device: device(1), tombstone: tombstone(1, EndReason::Offboarded) });
+    for _ in 0..2 {
+        // Twice is once.
+        world.events.clear();
+        world.command(ahead(held, vec![gone.clone()], world.now().wall));
+        assert_eq!((world.enforced().revision, world.enforced().ahead, resyncs(&world)), (Revision(held), Some(id), 0));
+    }
+    assert!(!world.reaches_db(&mut one));
+    assert!(world.reaches_db(&mut two));
+
+    world.events.clear();
+    world.command(ahead(held, vec![Change::Lockdown { state: Lockdown::On, exempt: vec![] }], world.now().wall));
+    assert_eq!(world.enforced().ahead, Some(id));
+    assert!(!world.reaches_db(&mut two), "a lockdown at the revision that is held");
+
+    // What builds on something else is no receipt, and takes away all the same.
+    let (mut world, [mut one, _]) = World::connected();
+    world.events.clear();
+    world.command(ahead(world.revision + 1, vec![gone], world.now().wall));
+    assert!(!world.events.iter().any(|event| matches!(event, Event::Enforced(_))));
+    assert_eq!(resyncs(&world), 1);
+    assert!(!world.reaches_db(&mut one));
 }

@@ -227,7 +227,7 @@ impl World {
     pub(crate) fn delta(&mut self, changes: Vec<Change>) {
         let base = Revision(self.revision);
         self.revision += 1;
-        let delta = Delta { base, revision: Revision(self.revision), sent_at: self.now().wall, changes };
+        let delta = Delta { base, revision: Revision(self.revision), sent_at: self.now().wall, changes, ahead: None };
         self.command(Command::Delta(delta));
     }
 

@@ -103,7 +103,9 @@ pub fn gateway_config(bytes: &[u8]) {
     assert!(config.upstreams.len() <= UPSTREAMS_MAX && (config.resolver || config.upstreams.is_empty()));
     assert!(config.threads >= 1 && (1..16).contains(&config.interface.as_str().len()));
     assert!(!config.endpoint.contains(|c: char| c.is_control() || c.is_whitespace()), "{:?}", config.endpoint);
-    if let FeedAddress::Https { host, port } = &config.feed {
+    if let FeedAddress::Https(named) = &config.feed
+        && let [(host, port)] = named.as_slice()
+    {
         let bracketed =
             host.parse().map_or_else(|_| format!("{host}:{port}"), |ip| SocketAddr::new(ip, *port).to_string());
         section.control_plane = Some(format!("https://{bracketed}"));

@@ -88,11 +88,18 @@ pub(crate) async fn holder_of_any(app: &App, secret: &str, by: Use) -> Result<Op
     }
     let found = app.store.read().await?.web_session(&TokenHash::of(secret.as_bytes())).await?;
     let Some((session, person)) = found else { return Ok(None) };
+    if app.journal.ends(&person) {
+        return Ok(None);
+    }
     let now = app.clock.now();
     let Some(Actor::Person(actor)) = session.whose(&person, now) else { return Ok(None) };
     if by == Use::Person && session.is_seen_late(now) {
         // Awaited: a session that is used and could not be noted would end in the middle of somebody's work.
-        app.store.web_session_seen(session.id, now).await?;
+        match app.store.web_session_seen(session.id, now).await.map_err(Refusal::from) {
+            // A database that only reads is no reason to keep an admin from revoking; nothing else can be done then.
+            Err(Refusal::Unavailable(_)) => tracing::debug!("a session's use was not noted"),
+            noted => noted?,
+        }
     }
     Ok(Some((actor, session)))
 }
@@ -104,6 +111,9 @@ pub(crate) async fn login_holder(app: &App, token: &str) -> Result<Option<Actor>
     }
     let found = app.store.read().await?.login_token(&TokenHash::of(token.as_bytes())).await?;
     let Some((token, person)) = found else { return Ok(None) };
+    if app.journal.ends(&person) {
+        return Ok(None);
+    }
     let now = app.clock.now();
     let Some(actor) = token.actor(&person, now) else { return Ok(None) };
     if token.last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {

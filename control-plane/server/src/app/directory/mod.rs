@@ -6,6 +6,7 @@
 pub(crate) mod due;
 pub(crate) mod groups;
 pub(crate) mod manage;
+mod outage;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
@@ -14,6 +15,7 @@ use doorward_model::{DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::Value;
 
+pub(crate) use self::outage::note_by_source;
 use super::revocation::follow_up;
 use super::{App, Record, Refusal, alerts};
 

@@ -9,7 +9,8 @@ use doorward_store::{Held, ReadTx, SourceMember};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Work;
+use super::{Work, outage};
+use crate::app::decide::while_it_commits;
 use crate::app::find::live_devices;
 use crate::app::{App, Refusal, people};
 
@@ -205,7 +206,10 @@ pub(crate) async fn change<E: From<Refusal>>(
     id: AccountId,
     decide: impl FnOnce(&View) -> Result<Wanted, E>,
 ) -> Result<View, E> {
-    let mut work = Work::begin(app, source).await?;
+    let mut work = match while_it_commits(app, Work::begin(app, source)).await {
+        Ok(work) => work,
+        Err(refusal) => return outage::change(app, source, id, decide, refusal).await,
+    };
     let held = work.tx.account(work.source.id, id).await.map_err(Refusal::from)?.ok_or_else(|| missing(id))?;
     let before = view(&mut work.tx, held).await?;
     let wanted = decide(&before)?;
@@ -286,6 +290,9 @@ async fn turn(work: &mut Work<'_>, doing: &mut Doing, view: &mut View, active: b
         doing.devices.extend(applied.devices);
         let lost: Vec<&Email> = applied.lost.suspended.iter().map(|contractor| &contractor.email).collect();
         doing.note("suspended", json!(lost));
+        for (name, value) in people::recorded(&applied.with, applied.requests) {
+            doing.note(name, value);
+        }
     }
     doing.note("state", json!(person.state));
     doing.note("brake_since", json!(work.source.brake_since));
@@ -306,7 +313,10 @@ pub(crate) async fn remove<E: From<Refusal>>(
     id: AccountId,
     check: impl FnOnce(&View) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut work = Work::begin(app, source).await?;
+    let mut work = match while_it_commits(app, Work::begin(app, source)).await {
+        Ok(work) => work,
+        Err(refusal) => return outage::remove(app, source, id, check, refusal).await,
+    };
     let held = work.tx.account(work.source.id, id).await.map_err(Refusal::from)?.ok_or_else(|| missing(id))?;
     let view = view(&mut work.tx, held).await?;
     check(&view)?;

@@ -64,6 +64,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(person::offboard))
         .routes(routes!(person::suspend))
         .routes(routes!(person::restore))
+        .routes(routes!(person::endings))
         .routes(routes!(account::invite))
         .routes(routes!(account::owner_link))
         .routes(routes!(account::log_out))

@@ -5,8 +5,10 @@ use axum::http::StatusCode;
 use doorward_model::Email;
 
 use super::Refusals;
-use crate::api::{EndOutcome, EndRequest, Person, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet, shapes};
-use crate::app::{Answer, App, Caller, Was, people, sponsors};
+use crate::api::{
+    EndOutcome, EndRequest, Person, PersonEnding, PersonNew, PersonOffboard, PersonRoleSet, PersonSponsorSet, shapes,
+};
+use crate::app::{Answer, App, Caller, Was, endings, people, sponsors};
 use crate::http::{ApiJson, ApiPath};
 
 /// Lists people.
@@ -55,6 +57,17 @@ pub(crate) async fn suspend(
     ApiJson(request): ApiJson<EndRequest>,
 ) -> Answer<EndOutcome> {
     people::suspend(&app, &caller.0, &email, request.reason).await.map(axum::Json)
+}
+
+/// Lists what ended with somebody's access, and what gateways confirmed; the latest first.
+#[utoipa::path(get, path = "/api/v1/people/{email}/endings", tag = "people", params(("email" = shapes::Email, Path)),
+    responses((status = 200, body = Vec<PersonEnding>), Refusals))]
+pub(crate) async fn endings(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(email): ApiPath<Email>,
+) -> Answer<Vec<PersonEnding>> {
+    endings::list(&app, &caller.0, &email).await.map(axum::Json)
 }
 
 /// Takes a suspended or departed person back.

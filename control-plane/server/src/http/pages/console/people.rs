@@ -14,11 +14,12 @@ use super::super::words::Worded as _;
 use super::super::{Notice, Page, Shown, filters, show};
 use super::list::{Ask, List};
 use crate::api::{
-    DeviceState, GrantState, InvitationMade, Person, PersonKind, PersonNew, PersonOffboard, PersonRole, Resource,
+    DeviceState, GrantState, InvitationMade, Person, PersonEnding, PersonKind, PersonNew, PersonOffboard, PersonRole,
+    PersonState, Resource,
 };
 use crate::app::accounts::{invite, session};
 use crate::app::sponsors::{self, Charge};
-use crate::app::{App, Caller, Was, browse, people, resources};
+use crate::app::{App, Caller, Was, browse, endings, people, resources};
 use crate::http::{ApiPath, ApiQuery, PageForm};
 
 #[derive(Template)]
@@ -78,6 +79,8 @@ struct PersonPage {
     uses: browse::LastUses,
     resources: Vec<Resource>,
     charge: Charge,
+    /// What ended, where they have no access at this moment; the latest first.
+    endings: Vec<PersonEnding>,
     /// A link that was just made; it is shown this once.
     invitation: Option<InvitationMade>,
     path: String,
@@ -106,9 +109,13 @@ async fn show_one(
     let uses = browse::last_uses(app, person.devices.iter().map(|device| device.id));
     let resources = resources::list(app, &caller.0).await?;
     let charge = sponsors::charge(app, &caller.0, email).await?;
+    let endings = match person.state {
+        PersonState::Active => Vec::new(),
+        PersonState::Suspended | PersonState::Departed => endings::list(app, &caller.0, email).await?,
+    };
     let path = format!("/admin/people/{}", filters::segment(email.as_str()));
     let page = Page::new(Some(caller), "/admin/people").telling(notice);
-    show(&PersonPage { page, person, uses, resources, charge, invitation, path })
+    show(&PersonPage { page, person, uses, resources, charge, endings, invitation, path })
 }
 
 fn done(word: &str) -> Option<Notice> {
