@@ -176,6 +176,10 @@ pub struct GatewayHello {
     /// The UDP ports it listens on, for networks that block the endpoint's; empty where it does not say.
     #[serde(default)]
     pub ports: Vec<u16>,
+    /// The revision that it enforces: a control plane that has an earlier one alone runs on an older copy of its database.
+    /// `None` before the first snapshot.
+    #[serde(default)]
+    pub revision: Option<Revision>,
 }
 
 /// The answer to a hello.
@@ -370,14 +374,16 @@ mod tests {
             version: "1".to_owned(),
             resolver: true,
             ports: vec![53, 443],
+            revision: Some(Revision(7)),
         };
         let mut value = serde_json::to_value(&hello).unwrap();
         assert_eq!(serde_json::from_value::<GatewayHello>(value.clone()).unwrap(), hello);
         let fields = value.as_object_mut().unwrap();
         fields.remove("resolver");
         fields.remove("ports");
+        fields.remove("revision");
         let older = serde_json::from_value::<GatewayHello>(value).unwrap();
-        assert_eq!((older.resolver, older.ports), (false, vec![]));
+        assert_eq!((older.resolver, older.ports, older.revision), (false, vec![], None));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 mod asleep;
 mod ends;
 mod failures;
+mod faults;
 mod floods;
 mod harness;
 mod interop;

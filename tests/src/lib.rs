@@ -41,6 +41,7 @@ pub mod relay;
 pub mod service;
 pub mod shop;
 pub mod sign_in;
+pub mod tcp_relay;
 pub mod traffic;
 pub mod wait;
 pub mod witness;

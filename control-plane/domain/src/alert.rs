@@ -27,6 +27,8 @@ pub enum AlertKind {
     SignInLocked,
     /// Somebody who can sign in already was given a link that replaces what they sign in with.
     InvitedAgain,
+    /// The database is an older copy than what was seen before.
+    DatabaseOlder,
     /// The database took no revocation, so it was kept on the control plane's own disk.
     RevocationJournalled,
     /// What was kept so is written to the database.
@@ -58,6 +60,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::PasskeyCopied, "passkey_copied"),
     (AlertKind::SignInLocked, "sign_in_locked"),
     (AlertKind::InvitedAgain, "invited_again"),
+    (AlertKind::DatabaseOlder, "database_older"),
     (AlertKind::RevocationJournalled, "revocation_journalled"),
     (AlertKind::JournalWritten, "journal_written"),
     (AlertKind::CertificateEnds, "certificate_ends"),
@@ -90,6 +93,7 @@ impl AlertKind {
             | Self::PasskeyCopied
             | Self::SignInLocked
             | Self::InvitedAgain
+            | Self::DatabaseOlder
             | Self::RevocationJournalled
             | Self::JournalWritten
             | Self::CertificateEnds

@@ -165,6 +165,8 @@ actions! {
     GatewayHello = "gateway.hello",
     /// Remove a gateway.
     GatewayRemove = "gateway.remove",
+    /// Accept a database that was put back from an older copy.
+    DatabaseAccept = "database.accept",
     /// A revocation was confirmed, or was not in time.
     ReceiptRecord = "receipt.record",
     /// Make an API token.
@@ -369,6 +371,7 @@ const fn need(action: Action) -> Need {
         | Action::GroupAdd
         | Action::LockdownOff
         | Action::GatewayTokenAdd
+        | Action::DatabaseAccept
         | Action::TokenAdd
         | Action::PersonInvite
         | Action::SourceTokenAdd

@@ -16,7 +16,7 @@ use crate::app::health::{self, Health};
 use crate::app::journal::{Journal, keep_written, settle};
 use crate::app::{App, Server};
 use crate::clock::Clock;
-use crate::feed::{Hub, Replicas};
+use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
 use crate::net::{
     Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
@@ -218,6 +218,7 @@ async fn open(
         health: Health::default(),
         journal,
         hub: Hub::new(revision.0, shutdown.clone()),
+        history: History::open(&config.data_dir),
         replicas: Replicas::new(config.server.replica.as_deref(), clock.now()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
@@ -234,6 +235,7 @@ async fn open(
         certificates,
         acme,
         visits: Visits::default(),
+        receipts: metrics::Receipts::new(),
         clock,
         workers: TaskTracker::new(),
         store,

@@ -59,7 +59,7 @@ pub use mails::{MailCounts, NoticeMail};
 pub use notices::Ending;
 pub use notify::{Listener, Word};
 pub use open::Store;
-pub use outbox::Changes;
+pub use outbox::{Changes, Mark};
 pub use people::{Counts, EndedWith};
 pub use replicas::{Confirmed, ConfirmedElsewhere, GatewaySession, Replica, SessionSomewhere};
 pub use resources::Removed;

@@ -1,7 +1,7 @@
 //! `doorward gateway`: gateways on other machines.
 
 use clap::Subcommand;
-use doorward_control_plane::api::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
+use doorward_control_plane::api::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew, RestoredAccepted};
 use doorward_model::GatewayName;
 
 use super::time;
@@ -24,6 +24,9 @@ pub(super) enum GatewayCommand {
     /// Lists the gateways
     #[command(after_help = "Examples:\n  doorward gateway list")]
     List,
+    /// Lets gateways follow a database that was put back from an older copy, after somebody has looked
+    #[command(after_help = "Examples:\n  doorward gateway accept-restored")]
+    AcceptRestored,
     /// Removes a gateway; it takes no feed any more
     #[command(after_help = "Examples:\n  doorward gateway remove berlin")]
     Remove {
@@ -62,6 +65,17 @@ pub(super) async fn run(command: GatewayCommand, client: &Client, out: Output) -
         GatewayCommand::List => {
             let gateways: Vec<Gateway> = client.get("/api/v1/gateways").await?;
             out.result(&gateways, |it| table(it))
+        }
+        GatewayCommand::AcceptRestored => {
+            let nothing = serde_json::Value::Null;
+            let accepted: RestoredAccepted = client.post("/api/v1/gateways/accept-restored", &nothing).await?;
+            out.result(&accepted, |it| {
+                format!(
+                    "the database is accepted as it was at revision {}: what was changed up to revision {} is undone, \
+                     revocations among it; gateways follow it from revision {}",
+                    it.was, it.seen, it.revision
+                )
+            })
         }
         GatewayCommand::Remove { name } => {
             let removed: GatewayRemoved = client.delete(&format!("/api/v1/gateways/{}", segment(&name))).await?;

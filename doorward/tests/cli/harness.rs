@@ -221,6 +221,7 @@ impl FakeGateway {
             version: "0".to_owned(),
             resolver,
             ports,
+            revision: None,
         };
         let reply = post(&socket, "/feed/v1/hello", &serde_json::to_string(&hello).expect("JSON"));
         let reply: HelloReply = serde_json::from_str(&reply).expect("a reply");

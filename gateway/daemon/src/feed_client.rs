@@ -188,7 +188,7 @@ async fn hear_shard(
                 tracing::error!(
                     held = held.0,
                     offered = offered.0,
-                    "refused a snapshot older than what is enforced: the control plane's database went back in time; restart this gateway to accept it"
+                    "refused a snapshot older than what is enforced: the control plane's database went back in time"
                 );
             }
             ShardEvent::AuthorityLost => {
@@ -307,7 +307,9 @@ impl Sessions {
     }
 
     async fn hello(&self) -> Result<HelloReply, SessionEnd> {
-        let body = serde_json::to_vec(&self.hello).map_err(|error| SessionEnd::Nonsense(error.to_string()))?;
+        let revision = ShardStatus::of_all(&self.shard_status.borrow()).revision;
+        let hello = GatewayHello { revision, ..self.hello.clone() };
+        let body = serde_json::to_vec(&hello).map_err(|error| SessionEnd::Nonsense(error.to_string()))?;
         let answer = Poster::new(self.connector.clone()).post("/feed/v1/hello", body).await?;
         if !answer.status.is_success() {
             return Err(SessionEnd::Refused(answer.complaint()));

@@ -328,6 +328,7 @@ fn hello(config: &GatewayConfig, public_key: PublicKey, resolves: bool, ports: V
         version: env!("CARGO_PKG_VERSION").to_owned(),
         resolver: resolves && !config.upstreams.is_empty(),
         ports,
+        revision: None,
     }
 }
 

@@ -78,3 +78,14 @@ pub struct GatewayRemoved {
     /// How long that takes at most, in milliseconds.
     pub authority_ttl_ms: u64,
 }
+
+/// The answer to accepting a database that was put back from an older copy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RestoredAccepted {
+    /// The revision that the copy was at.
+    pub was: u64,
+    /// The latest revision that was seen before; what was changed in between is undone.
+    pub seen: u64,
+    /// The revision from there on.
+    pub revision: u64,
+}

@@ -34,7 +34,7 @@ pub use device::{
 };
 pub use ending::{EndingReceipt, PersonEnding};
 pub use error::{ErrorBody, ErrorCode, ErrorDetail};
-pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew};
+pub use gateway::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew, RestoredAccepted};
 pub use grant::{Grant, GrantAdded, GrantNew, GrantState};
 pub use group::{Group, GroupMember, GroupNew};
 pub use lockdown::{LockdownOutcome, LockdownSet, LockdownStatus};

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::secret::fresh_secret;
 use super::{App, Record, Refusal, alerts, allow, allow_read, copied_key};
-use crate::api::{Gateway, GatewayRemoved, GatewayToken};
+use crate::api::{Gateway, GatewayRemoved, GatewayToken, RestoredAccepted};
 use crate::feed::Identity;
 
 /// What every enrolment token begins with.
@@ -104,6 +104,26 @@ pub(crate) async fn remove(app: &App, actor: &Actor, name: &GatewayName) -> Resu
     Ok(GatewayRemoved { name: name.clone(), decided_at: committed.at, authority_ttl_ms })
 }
 
+/// Accepts a database that was put back from an older copy, as it is: gateways follow it from there on.
+pub(crate) async fn accept_restored(app: &App, actor: &Actor) -> Result<RestoredAccepted, Refusal> {
+    let subject = Subject::Everything;
+    allow(actor, Action::DatabaseAccept, &subject)?;
+    let Some(beyond) = app.history.refused() else {
+        return Err(Refusal::Conflict(
+            "there is nothing to accept: the database has every state that was seen".to_owned(),
+        ));
+    };
+    let now = app.clock.now();
+    let mut tx = app.store.write().await?;
+    let was = tx.revision().await?;
+    tx.revision_leap(beyond).await?;
+    let detail = json!({ "revision": was, "seen": beyond });
+    let record = Record { at: now, actor, action: Action::DatabaseAccept, subject, detail };
+    let committed = app.commit(tx, record, Outbox::Everything).await?;
+    app.history.accepted(&committed);
+    Ok(RestoredAccepted { was: was.0, seen: beyond.0, revision: committed.revision.0 })
+}
+
 /// Takes in how a gateway introduces itself; returns the name under which it counts.
 pub(crate) async fn hello(
     app: &App,
@@ -111,7 +131,7 @@ pub(crate) async fn hello(
     identity: Identity,
     hello: GatewayHello,
 ) -> Result<GatewayName, Refusal> {
-    let GatewayHello { name, public_key, endpoint, network, version, resolver, ports } = hello;
+    let GatewayHello { name, public_key, endpoint, network, version, resolver, ports, revision } = hello;
     if let Some(certified) = certified.filter(|certified| **certified != name) {
         return Err(Refusal::Refused(format!(
             "this gateway calls itself {name}, and its certificate is for {certified}: set `[gateway] name` to {certified}, or enrol {name}"
@@ -131,7 +151,11 @@ pub(crate) async fn hello(
     }
     let said = Introduction { public_key, endpoint, version, resolver, ports }.check()?;
     let now = app.clock.now();
-    let known = enrolled(&mut app.store.read().await?, &name, identity).await?;
+    let mut read = app.store.read().await?;
+    let known = enrolled(&mut read, &name, identity).await?;
+    app.history.heard(revision.unwrap_or_default(), read.mark().await?);
+    app.history.look(app, &mut read).await?;
+    drop(read);
     if known.as_ref().is_some_and(|gateway| said.is_known(gateway)) {
         return Ok(name);
     }

@@ -56,7 +56,7 @@ pub(crate) use self::revocation::{RECEIPT_TIMEOUT, follow_up};
 pub(crate) use self::was::Was;
 use crate::api::Routes;
 use crate::clock::Clock;
-use crate::feed::{Hub, Replicas};
+use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
 use crate::net::{Acme, Certificates, FeedAuthority};
 
@@ -88,6 +88,8 @@ pub(crate) struct Server {
     pub(crate) clock: Clock,
     /// Gateway sessions.
     pub(crate) hub: Hub,
+    /// The newest state that was ever seen.
+    pub(crate) history: History,
     /// Whether the database answers.
     pub(crate) health: Health,
     /// Revocations that the database did not take yet.
@@ -124,6 +126,8 @@ pub(crate) struct Server {
     pub(crate) acme: Option<Acme>,
     /// How much strangers may ask for.
     pub(crate) visits: Visits,
+    /// What gateways confirmed, for metrics.
+    pub(crate) receipts: crate::metrics::Receipts,
     /// Work that outlives its request.
     pub(crate) workers: TaskTracker,
 }
@@ -211,6 +215,7 @@ impl Server {
             let committed = tokio::time::timeout(patience, tx.commit(entry, outbox)).await;
             let committed = committed.unwrap_or_else(|_| Err(StoreError::Silent))?;
             server.health.committed();
+            server.history.committed(&committed);
             server.hub.committed(committed.revision.0);
             Ok::<_, Refusal>(committed)
         });

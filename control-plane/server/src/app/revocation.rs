@@ -151,8 +151,10 @@ async fn follow(app: App, commitment: Commitment, answer: oneshot::Sender<Collec
     for name in &missing {
         alert_missing(&app, &commitment, name).await;
     }
+    let collected = render(&app, &commitment, &gateways);
+    app.receipts.came(&collected.0);
     // The caller may have gone; the rest does not depend on it.
-    let _ = answer.send(render(&app, &commitment, &gateways));
+    let _ = answer.send(collected);
     if missing.is_empty() {
         return;
     }
@@ -160,6 +162,9 @@ async fn follow(app: App, commitment: Commitment, answer: oneshot::Sender<Collec
     let never = wait(&app, &commitment, missing.clone(), patience).await;
     let late: Vec<GatewayName> = missing.into_iter().filter(|name| !never.contains(name)).collect();
     record(&app, &commitment, &gateways, &late).await;
+    let (mut receipts, _) = render(&app, &commitment, &gateways);
+    receipts.retain(|receipt| late.contains(&receipt.gateway));
+    app.receipts.came(&receipts);
 }
 
 async fn known(app: &App) -> Result<Vec<Gateway>, super::Refusal> {

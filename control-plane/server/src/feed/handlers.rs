@@ -137,6 +137,9 @@ async fn receipts(
         app.hub.committed(app.store.read().await?.revision().await?.0);
     }
     let for_others = app.replicas.for_others(&session.gateway, &receipt, now);
+    if !app.history.counts(receipt.revision) {
+        return Err(Refusal::Invalid("this receipt is of a state that was left behind".to_owned()));
+    }
     if app.hub.heard_receipt(&session, receipt, now) {
         app.replicas.hand_on(for_others);
         Ok(StatusCode::NO_CONTENT)

@@ -4,6 +4,7 @@
 //! protocol stand at the top of the model's `feed` module.
 
 mod handlers;
+mod history;
 mod hub;
 mod pump;
 mod read;
@@ -12,6 +13,7 @@ mod session;
 mod usage;
 
 pub(crate) use handlers::{enrol, routes};
+pub(crate) use history::History;
 pub(crate) use hub::{Confirmation, Hub};
 pub(crate) use replicas::Replicas;
 pub(crate) use session::Identity;

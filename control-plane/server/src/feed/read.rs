@@ -40,6 +40,7 @@ pub(crate) enum Changes {
 pub(crate) async fn read_state(app: &App, overlay: &Overlay) -> Result<State, Refusal> {
     let now = app.clock.now();
     let mut read = app.store.read().await?;
+    app.history.look(app, &mut read).await?;
     let revision = read.revision().await?;
     let lockdown = lockdown_of(&mut read, overlay).await?;
     let lockdown_exempt = read.lockdown_exempt(&lockdown).await?;
@@ -78,6 +79,7 @@ pub(crate) async fn read_changes(
     if gateways::enrolled(&mut read, &session.gateway, session.identity).await?.is_none() {
         return Err(Refusal::Refused(format!("gateway {} was removed", session.gateway)));
     }
+    app.history.look(app, &mut read).await?;
     let found = read.outbox_since(since).await?;
     if found.everything {
         return Ok(Changes::Everything);

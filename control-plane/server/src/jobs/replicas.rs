@@ -63,7 +63,14 @@ async fn take(app: &App, word: Word) -> Result<(), Refusal> {
 
 /// Looks at all that a word may have been lost about.
 pub(super) async fn look(app: &App) -> Result<(), Refusal> {
-    app.hub.committed(app.store.read().await?.revision().await?.0);
+    let mut read = app.store.read().await?;
+    app.hub.committed(read.revision().await?.0);
+    match app.history.look(app, &mut read).await {
+        // An older copy of the database is an alert already.
+        Ok(()) | Err(Refusal::Conflict(_)) => {}
+        Err(refusal) => return Err(refusal),
+    }
+    drop(read);
     if app.store.is_shared() {
         app.replicas.take_confirmations(app).await?;
     }

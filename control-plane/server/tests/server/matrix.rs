@@ -117,7 +117,8 @@ fn api_body(method: &str, path: &str) -> Body {
         ("PUT", "/api/v1/resources/{name}/window" | "/api/v1/resources/{name}/span") => json!({ "span": null }),
         (
             "POST",
-            "/api/v1/people/{email}/offboard"
+            "/api/v1/gateways/accept-restored"
+            | "/api/v1/people/{email}/offboard"
             | "/api/v1/people/{email}/suspend"
             | "/api/v1/people/{email}/restore"
             | "/api/v1/people/{email}/invitation"

@@ -45,7 +45,11 @@ on_both!(every_route_answers_unknown_things_in_the_errors_shape, |world: World| 
             assert_eq!(status, StatusCode::OK, "{path}: {answer}");
             continue;
         }
-        let expected = matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND);
+        // What takes no body and names nothing can only find that there is nothing to do.
+        let expected = match path.as_str() {
+            "/api/v1/gateways/accept-restored" => status == StatusCode::CONFLICT,
+            _ => matches!(status, StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND),
+        };
         assert!(expected && answer["error"]["message"].is_string(), "{method} {path}: {status} {answer}");
         refused += 1;
     }

@@ -12,7 +12,7 @@ use doorward_model::{
     DecisionId, DeviceId, EndReason, GatewayEventKind, GatewayId, Lockdown, PublicKey, Revision, TunnelNetwork,
 };
 use doorward_store::test_support::TestDatabase;
-use doorward_store::{Outbox, Store, StoreError};
+use doorward_store::{Mark, Outbox, Store, StoreError};
 use uuid::Uuid;
 
 on_both! {
@@ -29,6 +29,7 @@ on_both! {
     a_suspension_takes_all_access_and_gives_it_back,
     removing_a_resource_takes_back_its_grants,
     the_outbox_says_what_changed_or_that_everything_did,
+    a_state_is_known_again_and_one_of_another_history_is_not,
     a_reader_sees_one_state_while_others_write,
     an_enrolment_token_counts_once_and_for_one_name,
     what_ended_by_time_is_found_until_it_is_recorded,
@@ -300,6 +301,30 @@ async fn the_outbox_says_what_changed_or_that_everything_did(database: TestDatab
     let many = (0..1_001).map(|n| DeviceId::new(Uuid::from_u128(n))).collect();
     commit(Outbox::Devices(many)).await;
     assert!(since(third).await.everything);
+}
+
+async fn a_state_is_known_again_and_one_of_another_history_is_not(database: TestDatabase) {
+    let world = World::new(&database).await;
+    let commit = async |at| world.store.write().await.unwrap().commit(entry(at), Outbox::Everything).await.unwrap();
+    let has = async |revision: u64, at| {
+        let mark = Mark { revision: Revision(revision), at: t(at) };
+        world.store.read().await.unwrap().has_been(mark).await.unwrap()
+    };
+    let first = commit(5).await.revision.0;
+    commit(6).await;
+    let latest = world.store.read().await.unwrap().mark().await.unwrap().unwrap();
+    assert_eq!(latest, Mark { revision: Revision(first + 1), at: t(6) });
+    assert!(has(first, 5).await && has(first + 1, 6).await);
+    assert!(!has(first, 4).await, "the same revision of another moment");
+    assert!(!has(first + 2, 7).await && !has(first + 20, 7).await, "a revision that is not here yet");
+    let mut tx = world.store.write().await.unwrap();
+    tx.revision_leap(Revision(first + 20)).await.unwrap();
+    let leapt = tx.commit(entry(8), Outbox::Everything).await.unwrap().revision;
+    assert!(leapt > Revision(first + 20));
+    assert!(has(first + 2, 7).await && has(first + 20, 7).await, "left behind on purpose");
+    assert!(has(first + 1, 6).await && !has(leapt.0 + 1, 9).await && !has(leapt.0, 9).await);
+    let changes = world.store.read().await.unwrap().outbox_since(Revision(first + 1)).await.unwrap();
+    assert!(changes.everything, "a leap is everything");
 }
 
 async fn a_reader_sees_one_state_while_others_write(database: TestDatabase) {

@@ -98,11 +98,10 @@ impl<N: Noise> Gateway<N> {
     }
 
     pub(super) fn heartbeat(&mut self, now: Now, heartbeat: &Heartbeat) {
-        let Some(held) = self.revision else { return };
-        if heartbeat.revision > held {
-            self.outbox.event(Event::ResyncNeeded { held: Some(held), wanted: heartbeat.revision });
+        if self.revision.is_none_or(|held| heartbeat.revision > held) {
+            self.outbox.event(Event::ResyncNeeded { held: self.revision, wanted: heartbeat.revision });
         }
-        if heartbeat.revision != held {
+        if self.revision != Some(heartbeat.revision) {
             return;
         }
         let echo = BootTime::from_micros(heartbeat.echo_boot_micros);

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use doorward_model::GatewayName;
 
 use super::Refusals;
-use crate::api::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew, shapes};
+use crate::api::{Gateway, GatewayRemoved, GatewayToken, GatewayTokenNew, RestoredAccepted, shapes};
 use crate::app::{Answer, App, Caller, gateways};
 use crate::http::{ApiJson, ApiPath};
 
@@ -36,4 +36,11 @@ pub(crate) async fn remove(
     ApiPath(name): ApiPath<GatewayName>,
 ) -> Answer<GatewayRemoved> {
     gateways::remove(&app, &caller.0, &name).await.map(axum::Json)
+}
+
+/// Accepts a database that was put back from an older copy: gateways follow it from there on.
+#[utoipa::path(post, path = "/api/v1/gateways/accept-restored", tag = "gateways",
+    responses((status = 200, body = RestoredAccepted), Refusals))]
+pub(crate) async fn accept_restored(State(app): State<App>, caller: Caller) -> Answer<RestoredAccepted> {
+    gateways::accept_restored(&app, &caller.0).await.map(axum::Json)
 }

@@ -97,6 +97,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(audit::verify))
         .routes(routes!(gateway::list))
         .routes(routes!(gateway::add_token))
+        .routes(routes!(gateway::accept_restored))
         .routes(routes!(gateway::remove))
         .routes(routes!(token::list, token::add))
         .routes(routes!(token::revoke))
