@@ -64,7 +64,7 @@ fn secret(number: usize) -> StaticSecret {
 /// Registered devices of the largest shop that is planned for.
 const MANY: u64 = 100_000;
 /// The promises: from the gateway's start until it enforces them all, on a machine that does nothing else
-/// (`tests/bench/snapshot.sh` says so; in the ordinary run others are at work too), and what it needs then.
+/// (`tests/bench/snapshot.sh` says so; in the ordinary run others are at work too, and time says nothing), and what it needs then.
 const SNAPSHOT_MAX: Duration = Duration::from_secs(5);
 const MANY_KIB_MAX: u64 = 300 * 1024;
 const ALONE: &str = "DOORWARD_SNAPSHOT_ALONE";
@@ -116,6 +116,5 @@ fn a_gateway_takes_a_hundred_thousand_devices_in_seconds_and_300_mib() {
     let (took, resident) = (start.elapsed(), resident_kib(gateway.pid()));
     println!("{MANY} devices: enforced {took:?} after the gateway's start, {resident} KiB resident");
     assert!(resident < MANY_KIB_MAX, "{resident} KiB");
-    let alone = std::env::var_os(ALONE).is_some();
-    assert!(took < if alone { SNAPSHOT_MAX } else { SNAPSHOT_MAX * 6 }, "{took:?}");
+    assert!(std::env::var_os(ALONE).is_none() || took < SNAPSHOT_MAX, "{took:?}");
 }

@@ -23,6 +23,6 @@ impl Default for DisuseTerms {
 /// Says whether so much at once is rather a clock that jumped, or a gateway that told nothing, than people who went away:
 /// then nothing ends before somebody looked.
 #[must_use]
-pub fn is_doubtful(found: usize, of: u64, share: u8) -> bool {
-    is_too_many(u64::try_from(found).unwrap_or(u64::MAX), of, share)
+pub fn is_doubtful(found: u64, of: u64, share: u8) -> bool {
+    is_too_many(found, of, share)
 }

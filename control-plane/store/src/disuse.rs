@@ -12,15 +12,52 @@ use crate::{ReadTx, Store, StoreError};
 /// How exactly the last use is kept: a device that is used all day is written down once in so long.
 const USED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
+/// What was not used since a moment, next to all there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unused {
+    /// Devices whose tunnels were not alive.
+    pub devices: u64,
+    /// People whom nobody saw.
+    pub people: u64,
+}
+
+macro_rules! unused_devices {
+    () => {
+        "d.revoked_at IS NULL AND COALESCE(d.used_at, d.created_at) < $1"
+    };
+}
+
+macro_rules! inactive_people {
+    () => {
+        "p.state = 'active' AND p.role <> 'owner' AND p.changed_at < $1 AND COALESCE(p.signed_in_at, 0) < $1 \
+         AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.principal_id = p.id AND COALESCE(d.used_at, d.created_at) >= $1)"
+    };
+}
+
 impl ReadTx {
+    /// How much was not used since then.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn unused(&mut self, since: Timestamp) -> Result<Unused, StoreError> {
+        let sql = concat!(
+            "SELECT (SELECT COUNT(*) FROM devices d WHERE ",
+            unused_devices!(),
+            ") AS devices, (SELECT COUNT(*) FROM principals p WHERE ",
+            inactive_people!(),
+            ") AS people"
+        );
+        let row = self.tx.row(sql, args![since]).await?;
+        let row = row.ok_or_else(|| StoreError::not_found("the database gave no counts"))?;
+        Ok(Unused { devices: row.count("devices")?, people: row.count("people")? })
+    }
+
     /// Devices whose tunnels were not alive since then; the longest first.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn devices_unused(&mut self, since: Timestamp) -> Result<Vec<Device>, StoreError> {
-        let sql = select_device!(
-            "WHERE d.revoked_at IS NULL AND COALESCE(d.used_at, d.created_at) < $1 ORDER BY d.used_at, d.id"
-        );
+        let sql = concat!(select_device!("WHERE "), unused_devices!(), " ORDER BY d.used_at, d.id");
         self.tx.rows(sql, args![since]).await?.iter().map(device).collect()
     }
 
@@ -30,11 +67,7 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn people_inactive(&mut self, since: Timestamp) -> Result<Vec<Principal>, StoreError> {
-        let sql = select_person!(
-            "WHERE p.state = 'active' AND p.role <> 'owner' AND p.changed_at < $1 AND COALESCE(p.signed_in_at, 0) < $1 \
-             AND NOT EXISTS (SELECT 1 FROM devices d WHERE d.principal_id = p.id AND COALESCE(d.used_at, d.created_at) >= $1) \
-             ORDER BY p.id"
-        );
+        let sql = concat!(select_person!("WHERE "), inactive_people!(), " ORDER BY p.id");
         self.tx.rows(sql, args![since]).await?.iter().map(principal).collect()
     }
 }

@@ -52,6 +52,7 @@ pub use accounts::Held;
 pub use attempts::{Ceremony, NewCeremony};
 pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use copy::{Copied, CopyError, Progress, copy};
+pub use disuse::Unused;
 pub use error::StoreError;
 pub use groups::GroupRemoved;
 pub use hooks::{Delivery, HookSecret};

@@ -101,6 +101,7 @@ pub(crate) async fn read_waiting(
     waiting: &Waiting,
 ) -> Result<Option<Vec<Change>>, Refusal> {
     let mut read = app.store.read().await?;
+    app.history.look(app, &mut read).await?;
     if read.revision().await? != held {
         return Ok(None);
     }

@@ -20,22 +20,25 @@ pub(super) async fn end(app: &App) -> Result<(), Refusal> {
     let counts = read.counts(now).await?;
     let mut devices = Vec::new();
     if let Some(since) = before(now, app.disuse.unused_keys) {
-        devices = read.devices_unused(since).await?;
+        let unused = read.unused(since).await?.devices;
+        if is_doubtful(unused, counts.devices, app.directory.brake_share) {
+            doubt(app, &format!("{unused} of {} keys", counts.devices), "unused_keys").await?;
+        } else {
+            devices = read.devices_unused(since).await?;
+        }
     }
     let mut people = Vec::new();
     if let Some(since) = before(now, app.disuse.inactive) {
-        people = read.people_inactive(since).await?;
-    }
-    drop(read);
-    if is_doubtful(devices.len(), counts.devices, app.directory.brake_share) {
-        doubt(app, &format!("{} of {} keys", devices.len(), counts.devices), "unused_keys").await?;
-    } else {
-        for device in devices {
-            revoke(app, device.id).await?;
+        let unseen = read.unused(since).await?.people;
+        if is_doubtful(unseen, counts.people, app.directory.brake_share) {
+            doubt(app, &format!("{unseen} of {} people", counts.people), "inactive").await?;
+        } else {
+            people = read.people_inactive(since).await?;
         }
     }
-    if is_doubtful(people.len(), counts.people, app.directory.brake_share) {
-        return doubt(app, &format!("{} of {} people", people.len(), counts.people), "inactive").await;
+    drop(read);
+    for device in devices {
+        revoke(app, device.id).await?;
     }
     for person in people {
         rest(app, person.id).await?;

@@ -22,22 +22,33 @@ use crate::fixtures::OpenAt as _;
 use crate::gateway::Gateway;
 use crate::world::{PATIENCE, World, on_both};
 
-/// Feeds that are open at the same time.
-const FEEDS: usize = 200;
-/// Revocations that are timed.
-const REVOCATIONS: usize = 40;
-/// What the 99th percentile may be on a machine that does nothing else (`tests/bench/burst.sh` says so to this test); in the
-/// ordinary run others are at work too, and the median is held to it.
+/// What the 99th percentile may be, of what is promised.
 const FAN_OUT_MAX: Duration = Duration::from_millis(250);
-/// People who leave in one burst, and how long that may take, on the same condition; in the ordinary run four times as long.
-const LEAVING: usize = 1_000;
+/// How long the burst may take, of what is promised.
 const BURST_MAX: Duration = Duration::from_secs(10);
 /// Callers who offboard at the same time.
 const CALLERS: usize = 8;
 const ALONE: &str = "DOORWARD_BURST_ALONE";
 
-fn alone() -> bool {
-    std::env::var_os(ALONE).is_some()
+/// How much happens.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// Feeds that are open at the same time.
+    feeds: usize,
+    /// Revocations that each of them hears.
+    revocations: usize,
+    /// People who leave in one burst.
+    leaving: usize,
+}
+
+impl Size {
+    /// What is promised, where the machine does nothing else (`tests/bench/burst.sh` says so); then times count too. The
+    /// ordinary run is smaller, and holds that everybody hears everything.
+    fn of_this_run() -> (Self, bool) {
+        let promised = std::env::var_os(ALONE).is_some();
+        let (feeds, revocations, leaving) = if promised { (200, 40, 1_000) } else { (50, 5, 100) };
+        (Self { feeds, revocations, leaving }, promised)
+    }
 }
 
 fn email(number: usize) -> String {
@@ -139,21 +150,22 @@ fn timed(mut gateway: Gateway, heard: mpsc::UnboundedSender<(u64, Instant)>) {
     });
 }
 
-on_both!(a_revocation_reaches_two_hundred_feeds_in_a_quarter_of_a_second, |world: World| async move {
-    furnish(&world, REVOCATIONS).await;
+on_both!(a_revocation_reaches_every_one_of_many_feeds, |world: World| async move {
+    let (Size { feeds, revocations, .. }, timed_too) = Size::of_this_run();
+    furnish(&world, revocations).await;
     let (sender, mut heard) = mpsc::unbounded_channel();
-    for number in 0..FEEDS {
+    for number in 0..feeds {
         timed(Gateway::local(&world, &format!("gw{number}")).await, sender.clone());
     }
     let mut admin = admin(&world).await;
     let mut spans = Vec::new();
-    for number in 0..REVOCATIONS {
+    for number in 0..revocations {
         let sent = Instant::now();
         let outcome = offboard(&mut admin, number).await;
         assert_eq!(outcome["warnings"], json!([]), "{}", outcome["warnings"]);
         let revision = outcome["revision"].as_u64().unwrap();
         let mut last = 0;
-        while last < FEEDS {
+        while last < feeds {
             let (held, at) = tokio::time::timeout(PATIENCE, heard.recv()).await.unwrap().unwrap();
             if held >= revision {
                 spans.push(at - sent);
@@ -163,12 +175,13 @@ on_both!(a_revocation_reaches_two_hundred_feeds_in_a_quarter_of_a_second, |world
     }
     spans.sort_unstable();
     let at = |percent: usize| spans[(spans.len() - 1) * percent / 100];
-    println!("{FEEDS} feeds, {REVOCATIONS} revocations: p50 {:?}, p99 {:?}, last {:?}", at(50), at(99), at(100));
-    assert!(at(if alone() { 99 } else { 50 }) <= FAN_OUT_MAX, "{:?}", at(99));
+    println!("{feeds} feeds, {revocations} revocations: p50 {:?}, p99 {:?}, last {:?}", at(50), at(99), at(100));
+    assert!(!timed_too || at(99) <= FAN_OUT_MAX, "{:?}", at(99));
 });
 
-on_both!(a_thousand_people_leave_in_ten_seconds_and_every_receipt_is_there, |world: World| async move {
-    furnish(&world, LEAVING).await;
+on_both!(many_people_leave_at_once_and_every_receipt_is_there, |world: World| async move {
+    let (Size { leaving, .. }, timed_too) = Size::of_this_run();
+    furnish(&world, leaving).await;
     let (sender, mut heard) = mpsc::unbounded_channel();
     for name in ["berlin", "paris"] {
         timed(Gateway::local(&world, name).await, sender.clone());
@@ -180,7 +193,7 @@ on_both!(a_thousand_people_leave_in_ten_seconds_and_every_receipt_is_there, |wor
         async move {
             let mut admin = admin(world).await;
             let mut slowest = Duration::ZERO;
-            for number in (caller..LEAVING).step_by(CALLERS) {
+            for number in (caller..leaving).step_by(CALLERS) {
                 let asked = Instant::now();
                 let outcome = offboard(&mut admin, number).await;
                 slowest = slowest.max(asked.elapsed());
@@ -193,7 +206,7 @@ on_both!(a_thousand_people_leave_in_ten_seconds_and_every_receipt_is_there, |wor
     });
     let slowest = futures_util::future::join_all(callers).await.into_iter().max().unwrap();
     let took = begun.elapsed();
-    println!("{LEAVING} offboardings in {took:?}, the slowest answered after {slowest:?}");
+    println!("{leaving} offboardings in {took:?}, the slowest answered after {slowest:?}");
     reading.abort();
     let store = world.database.open_at(&world).await;
     let mut read = store.read().await.unwrap();
@@ -205,7 +218,7 @@ on_both!(a_thousand_people_leave_in_ten_seconds_and_every_receipt_is_there, |wor
         offboarded += rows.iter().filter(|row| row.action == "person.offboard").count();
         confirmed += rows.iter().filter(|row| row.action == "receipt.record").count();
     }
-    assert_eq!((offboarded, confirmed), (LEAVING, LEAVING), "rows of the audit");
+    assert_eq!((offboarded, confirmed), (leaving, leaving), "rows of the audit");
     assert_eq!(world.get("/api/v1/audit/verify").await["intact"], true);
-    assert!(took <= if alone() { BURST_MAX } else { BURST_MAX * 4 }, "{took:?}");
+    assert!(!timed_too || took <= BURST_MAX, "{took:?}");
 });

@@ -26,3 +26,6 @@ CREATE TABLE hook_deliveries (
     PRIMARY KEY (source_id, delivery)
 ) STRICT;
 CREATE INDEX hook_deliveries_by_time ON hook_deliveries (begun_at);
+
+-- A replica of before would take what a webhook says of somebody for what their directory says.
+UPDATE schema_floor SET version = 9;
