@@ -14,6 +14,7 @@ mod login;
 mod owner;
 mod people_file;
 mod person;
+mod person_end;
 mod person_sync;
 mod preshared_key;
 mod receipts;

@@ -38,7 +38,7 @@ find_programs() {
     local built="$HERE/../../../target/release/doorward" program
     [ "$(id -u)" = 0 ] || die 'run this as root: it makes network namespaces'
     DOORWARD=${DOORWARD:-$(if [ -x "$built" ]; then echo "$built"; else command -v doorward || true; fi)}
-    [ -x "${DOORWARD:-}" ] || die 'no doorward: build it with `cargo build --release --bin doorward`, or set DOORWARD'
+    [ -x "${DOORWARD:-}" ] || die 'no doorward: build it with cargo build --release --bin doorward, or set DOORWARD'
     PG=$(find /usr/lib/postgresql -maxdepth 3 -name initdb 2>/dev/null | sort -V | tail -n 1)
     [ -n "$PG" ] || die 'no PostgreSQL: apt install postgresql'
     PG=$(dirname "$PG")
@@ -51,10 +51,14 @@ find_programs() {
 # A folder that the control planes, which give up root, can walk through, and from which they can be started.
 open_folder() {
     [ -n "$FOLDER" ] || FOLDER=$(mktemp -d "/tmp/$TAG.XXXXXX")
-    mkdir -p "$FOLDER/bin"
+    mkdir -p "$FOLDER/bin" "$FOLDER/config"
+    FOLDER=$(cd "$FOLDER" && pwd)
     chmod 0711 "$FOLDER"
+    chmod 0755 "$FOLDER/bin" "$FOLDER/config"
     install -m 0755 "$DOORWARD" "$FOLDER/bin/doorward"
+    install -m 0644 "$HERE"/*.toml "$FOLDER/config/"
     DOORWARD=$FOLDER/bin/doorward
+    cd "$FOLDER"
 }
 
 # plug MACHINE INTERFACE SWITCH ADDRESS: a cable from a machine to one of the switches.
@@ -119,7 +123,7 @@ wait_for() {
 doorward_at() {
     local name=$1
     shift
-    "$DOORWARD" "$@" --data "$FOLDER/$name" --config "$HERE/$name.toml"
+    "$DOORWARD" "$@" --data "$FOLDER/$name" --config "$FOLDER/config/$name.toml"
 }
 
 # A folder for one of them; the control planes' are an ordinary user's.
@@ -139,7 +143,7 @@ keep() {
     (
         trap 'kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; exit 0' TERM
         while :; do
-            ip netns exec "$TAG-$name" "${as[@]}" "$DOORWARD" run "$part" --data "$FOLDER/$name" --config "$HERE/$name.toml" \
+            ip netns exec "$TAG-$name" "${as[@]}" "$DOORWARD" run "$part" --data "$FOLDER/$name" --config "$FOLDER/config/$name.toml" \
                 >>"$FOLDER/$name.log" 2>&1 &
             child=$!
             echo "$child" >"$FOLDER/$name.pid"

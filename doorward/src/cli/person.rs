@@ -2,13 +2,13 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use doorward_control_plane::api::{
-    EndOutcome, EndRequest, InvitationMade, Person, PersonEnding, PersonKind, PersonNew, PersonOffboard, PersonRole,
-    PersonRoleSet, PersonSponsorSet, PersonState,
+    EndRequest, InvitationMade, Person, PersonEnding, PersonKind, PersonNew, PersonRole, PersonRoleSet,
+    PersonSponsorSet, PersonState,
 };
 use doorward_model::{Email, PersonName, TimeLimit};
 
 use super::resource::join;
-use super::{device, grant, person_sync, receipts, time};
+use super::{device, grant, person_end, person_sync, receipts, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
 use crate::output::{self, Output, Rows};
@@ -37,12 +37,12 @@ pub(super) enum PersonCommand {
     },
     /// Marks a person as gone: devices, grants and open connections end, and the gateways confirm it
     #[command(
-        after_help = "Examples:\n  doorward person offboard dba@agency.example --reason \"contract ended\"\n  doorward person offboard anna@shop.example --hand-over-to ben@shop.example"
+        after_help = "Examples:\n  doorward person offboard dba@agency.example --reason \"contract ended\"\n  doorward person offboard anna@shop.example --hand-over-to ben@shop.example\n  doorward person offboard anna@shop.example ben@shop.example --reason \"desk closed\""
     )]
-    Offboard(OffboardArgs),
+    Offboard(person_end::OffboardArgs),
     /// Takes a person's access away until it is restored
     #[command(after_help = "Examples:\n  doorward person suspend dba@agency.example --reason \"lost laptop\"")]
-    Suspend(EndArgs),
+    Suspend(person_end::EndArgs),
     /// Makes a link with which a person joins the portal, or gets in again; it works once, for three days
     #[command(after_help = "Examples:\n  doorward person invite dba@agency.example")]
     Invite {
@@ -101,26 +101,6 @@ pub(super) struct AddArgs {
     until: Option<TimeLimit>,
 }
 
-/// An end of access.
-#[derive(Debug, Args)]
-pub(super) struct EndArgs {
-    /// The email address
-    email: Email,
-    /// Why, for the record
-    #[arg(long)]
-    reason: Option<String>,
-}
-
-/// The end for good.
-#[derive(Debug, Args)]
-pub(super) struct OffboardArgs {
-    #[command(flatten)]
-    end: EndArgs,
-    /// Who takes over the contractors and resources they answered for; without it their contractors are suspended
-    #[arg(long, value_name = "EMAIL")]
-    hand_over_to: Option<Email>,
-}
-
 /// What somebody may do for others.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(super) enum Role {
@@ -150,12 +130,8 @@ pub(super) async fn run(command: PersonCommand, client: &Client, out: Output) ->
             let person: Person = client.get(&path(&email)).await?;
             out.result(&person, details)
         }
-        PersonCommand::Offboard(OffboardArgs { end: EndArgs { email, reason }, hand_over_to }) => {
-            let request = PersonOffboard { reason, hand_over_to };
-            let outcome: EndOutcome = client.post(&format!("{}/offboard", path(&email)), &request).await?;
-            receipts::show(out, &outcome, &outcome, &format!("{email} is offboarded"))
-        }
-        PersonCommand::Suspend(args) => end(args, "suspend", "is suspended", client, out).await,
+        PersonCommand::Offboard(args) => person_end::offboard(args, client, out).await,
+        PersonCommand::Suspend(args) => person_end::suspend(args, client, out).await,
         PersonCommand::Invite { email } => invite(&email, client, out).await,
         PersonCommand::Restore { email } => {
             let person: Person = client.post(&format!("{}/restore", path(&email)), &EndRequest::default()).await?;
@@ -247,12 +223,6 @@ async fn list(client: &Client, out: Output) -> Result<(), CliError> {
         }
         rows.or_else("nobody yet: add somebody with `doorward person add EMAIL --name NAME --kind staff`")
     })
-}
-
-async fn end(args: EndArgs, action: &str, done: &str, client: &Client, out: Output) -> Result<(), CliError> {
-    let request = EndRequest { reason: args.reason };
-    let outcome: EndOutcome = client.post(&format!("{}/{action}", path(&args.email)), &request).await?;
-    receipts::show(out, &outcome, &outcome, &format!("{} {done}", args.email))
 }
 
 fn told(email: &Email, endings: &[PersonEnding]) -> String {

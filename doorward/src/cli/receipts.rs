@@ -14,16 +14,22 @@ pub(super) fn show<T: Serialize>(
     headline: &str,
 ) -> Result<(), CliError> {
     out.result(answer, |_| words(headline, outcome))?;
+    warn(outcome);
+    Ok(())
+}
+
+/// Prints what did not go as it should on stderr.
+pub(super) fn warn(outcome: &EndOutcome) {
     for receipt in outcome.receipts.iter().filter(|receipt| receipt.enforced_after_ms.is_none()) {
         output::warn(&missing(receipt));
     }
     for warning in &outcome.warnings {
         output::warn(warning);
     }
-    Ok(())
 }
 
-fn words(headline: &str, outcome: &EndOutcome) -> String {
+/// Says what ended, and what gateways confirmed.
+pub(super) fn words(headline: &str, outcome: &EndOutcome) -> String {
     let mut text = format!("{headline}, decided at {}\n", outcome.decided_at);
     let ended = &outcome.ended;
     for email in ended.people.iter().skip(1) {

@@ -27,6 +27,21 @@ fn a_contractor_is_let_in_and_put_out_with_a_receipt() {
 }
 
 #[test]
+fn several_people_end_with_one_command_and_one_that_is_unknown_holds_up_nobody() {
+    let server = ControlPlane::start();
+    server.with_people();
+    let ran = server.run("person offboard dba@agency.example nobody@shop.example support@shop.example --json");
+    assert!(ran.code == 3 && ran.stderr.contains("nobody@shop.example"), "{ran:?}");
+    let ended: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stdout));
+    let emails: Vec<_> = ended.as_array().unwrap().iter().map(|one| one["email"].as_str().unwrap()).collect();
+    assert_eq!(emails, ["dba@agency.example", "support@shop.example"]);
+    assert_eq!(server.json("person show support@shop.example")["state"], "departed");
+    let told = server.run("person endings dba@agency.example").done();
+    assert!(told.contains("person.offboard by local:0"), "{told}");
+    server.run("person suspend").refused(2, "EMAIL");
+}
+
+#[test]
 fn revocations_are_told_in_words_with_their_milliseconds() {
     let server = ControlPlane::start();
     server.with_people();

@@ -47,3 +47,7 @@ INSERT INTO accounts (id, source_id, principal_id, user_name, user_name_key, pro
     SELECT x'0000000000000000000000000000aa0c', x'0000000000000000000000000000aa0b', id, 'Zoë', 'zoë', '{}', 1, 1 FROM principals WHERE kind = 'staff';
 INSERT INTO source_groups (group_id, source_id, display_name, created_at, changed_at)
     VALUES (x'0000000000000000000000000000aa05', x'0000000000000000000000000000aa0b', 'Support', 1, 1);
+INSERT INTO decisions (id, decided_at, written_at) VALUES (x'0000000000000000000000000000aa0d', 1, 2);
+INSERT INTO hook_secrets (id, source_id, sealed, created_at, created_by)
+    VALUES (x'0000000000000000000000000000aa0e', x'0000000000000000000000000000aa0b', x'00ff', 1, 'local:0');
+INSERT INTO hook_deliveries (source_id, delivery, begun_at) VALUES (x'0000000000000000000000000000aa0b', x'0a', 1);
