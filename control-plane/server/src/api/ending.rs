@@ -15,7 +15,7 @@ pub struct PersonEnding {
     pub action: String,
     /// Why, where somebody said so.
     pub reason: Option<String>,
-    /// Devices whose access ended, by name.
+    /// Devices whose access ended, by name; another person's with their address.
     pub devices: Vec<String>,
     /// Resources to which grants ended.
     pub grants: Vec<String>,

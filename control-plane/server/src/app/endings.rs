@@ -1,6 +1,6 @@
 //! What ended with somebody's access, and when it was enforced, out of the record.
 
-use doorward_domain::{Actor, AuditRow, Subject};
+use doorward_domain::{Actor, AuditRow, Principal, Subject};
 use doorward_model::{DeviceId, Email, GrantId, ResourceName};
 use doorward_store::ReadTx;
 use serde::Deserialize;
@@ -38,17 +38,19 @@ pub(crate) async fn list(app: &App, actor: &Actor, email: &Email) -> Result<Vec<
     let rows = read.audit_endings(&subject, ENDINGS_MAX).await?;
     let mut endings = Vec::with_capacity(rows.len());
     for row in rows {
-        endings.push(ending(&mut read, row).await?);
+        endings.push(ending(&mut read, &person, row).await?);
     }
     Ok(endings)
 }
 
-async fn ending(read: &mut ReadTx, row: AuditRow) -> Result<PersonEnding, Refusal> {
+async fn ending(read: &mut ReadTx, person: &Principal, row: AuditRow) -> Result<PersonEnding, Refusal> {
     let detail: Detail = serde_json::from_str(&row.detail).unwrap_or_default();
     let mut devices = Vec::new();
     for id in &detail.devices {
-        // Devices of contractors who were suspended with them are listed by their people.
-        devices.extend(read.device(*id).await?.map(|device| device.name.to_string()));
+        let Some(device) = read.device(*id).await? else { continue };
+        // Devices of contractors who were suspended with them are named with their people.
+        let other = if device.principal == person.id { None } else { read.person(device.principal).await? };
+        devices.push(other.map_or_else(|| device.name.to_string(), |of| format!("{} of {}", device.name, of.email)));
     }
     let mut grants = Vec::new();
     for id in &detail.grants {

@@ -38,6 +38,7 @@ on_both!(
             .await;
         world.post("/api/v1/grants", json!({ "email": ANNA, "resource": "panel", "for": "8h" })).await;
         world.device(ANNA, "laptop", 1).await;
+        world.device(DANA, "workstation", 2).await;
         // A token that she made, and one that the token made: she may know both.
         let made = anna.post("/api/v1/tokens", json!({ "name": "ci" })).await;
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
@@ -84,6 +85,7 @@ on_both!(
         assert_eq!((&left["devices"], &left["grants"]), (&json!(["laptop"]), &json!(["panel"])));
         assert_eq!((&left["suspended"], &left["tokens"]), (&json!([]), &json!(["ci", "deploy"])));
         assert_eq!(endings[2]["suspended"], json!([DANA]), "nobody answered for her from the suspension on");
+        assert_eq!(endings[2]["devices"], json!(["laptop", format!("workstation of {DANA}")]));
         let receipt = &left["receipts"][0];
         assert_eq!((&receipt["gateway"], &receipt["last_packet_before_ms"]), (&json!("main"), &json!(7)), "{left}");
         world.post(&format!("/api/v1/people/{ANNA}/offboard"), json!({})).await;
