@@ -59,7 +59,7 @@ pub use lease::{Derived, LeaseSubject, LeaseTerms, derive_lease};
 pub use lockdown::LockdownState;
 pub use lockout::{Attempts, FAILURES_MAX, LOCKOUT};
 pub use notice::{EndNotice, EndingKind, lead_due, mail_pause};
-pub use offboard::{Effect, offboard, restore, suspend};
+pub use offboard::{Effect, end, offboard, restore, suspend};
 pub use principal::{NewPrincipal, Principal, PrincipalKind, PrincipalState};
 pub use reason::{Reason, ReasonError};
 pub use request::{Asked, Decided, NewRequest, Request, RequestState, Shorter};

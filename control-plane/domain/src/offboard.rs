@@ -48,6 +48,12 @@ pub fn offboard(principal: &Principal, devices: &[Device], grants: &[Grant], now
     }
 }
 
+/// Puts out whose own end date came: it is a departure, which nobody has to think of.
+#[must_use]
+pub fn end(principal: &Principal, devices: &[Device], grants: &[Grant], now: Timestamp) -> Effect {
+    Effect { reason: EndReason::ContractEnded, ..offboard(principal, devices, grants, now) }
+}
+
 /// Suspends a person: nothing counts, everything is kept.
 ///
 /// # Errors

@@ -9,11 +9,18 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How far wall clock and boot clock may drift apart between two looks before it is called a jump.
 const JUMP_MIN: Duration = Duration::from_secs(2);
+/// How far the wall clock has to go forward against what is known before what time ends for good waits.
+const DOUBTED_MIN: SignedDuration = SignedDuration::from_mins(5);
+/// The same for a start: that long ago something was recorded last, or the wall clock is wrong.
+const DOUBTED_AT_START: SignedDuration = SignedDuration::from_hours(20);
+/// How long it waits, by the boot clock.
+const DOUBT: Duration = Duration::from_secs(3600);
 
 /// The later of the wall clock and what the boot clock says has passed since the start.
 ///
 /// A wall clock that is set back lengthens nothing, and neither does a restart: the start is never before the latest
-/// moment that the database has on record. A wall clock that is set forward ends things early.
+/// moment that the database has on record. A wall clock that is set forward ends access early, and gives it back when it is
+/// set right; what cannot be given back waits until somebody could look ([`Clock::is_doubted`]).
 #[derive(Debug)]
 pub(crate) struct Clock {
     base: Timestamp,
@@ -26,6 +33,8 @@ pub(crate) struct Clock {
 struct Seen {
     wall: Timestamp,
     boot: Duration,
+    /// Until when, by the boot clock, the wall clock is not believed as far as it goes forward.
+    doubted_until: Duration,
 }
 
 impl Clock {
@@ -36,7 +45,9 @@ impl Clock {
 
     fn start_at(wall: Timestamp, boot: Duration, recorded_at_latest: Option<Timestamp>) -> Self {
         let base = recorded_at_latest.map_or(wall, |recorded| recorded.max(wall));
-        Self { base, boot_at_base: boot, seen: Mutex::new(Seen { wall, boot }) }
+        let silence = recorded_at_latest.map_or(SignedDuration::ZERO, |recorded| wall.duration_since(recorded));
+        let doubted_until = if silence >= DOUBTED_AT_START { boot.saturating_add(DOUBT) } else { Duration::ZERO };
+        Self { base, boot_at_base: boot, seen: Mutex::new(Seen { wall, boot, doubted_until }) }
     }
 
     /// Returns the time.
@@ -58,11 +69,38 @@ impl Clock {
 
     fn jump_at(&self, wall: Timestamp, boot: Duration) -> Option<SignedDuration> {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let before = std::mem::replace(&mut *seen, Seen { wall, boot });
-        drop(seen);
-        let by_boot = SignedDuration::try_from(boot.saturating_sub(before.boot)).ok()?;
-        let jump = wall.duration_since(before.wall).checked_sub(by_boot)?;
+        let jump = seen.jump_to(wall, boot);
+        let doubted_until = if jump >= DOUBTED_MIN {
+            boot.saturating_add(DOUBT)
+        } else if jump <= -DOUBTED_MIN {
+            // Set right again.
+            Duration::ZERO
+        } else {
+            seen.doubted_until
+        };
+        *seen = Seen { wall, boot, doubted_until };
         (jump.unsigned_abs() >= JUMP_MIN).then_some(jump)
+    }
+
+    /// Says whether the wall clock may be wrong, so that nothing should end for good because of the time: it went forward
+    /// by 5 minutes or more within the last hour, or this process began within the last hour 20 hours or more after
+    /// whatever was recorded last.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.is_doubted_at(Timestamp::now(), boot())
+    }
+
+    fn is_doubted_at(&self, wall: Timestamp, boot: Duration) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let jump = seen.jump_to(wall, boot);
+        jump >= DOUBTED_MIN || (jump > -DOUBTED_MIN && boot < seen.doubted_until)
+    }
+}
+
+impl Seen {
+    /// By how much the wall clock went further than the boot clock since.
+    fn jump_to(&self, wall: Timestamp, boot: Duration) -> SignedDuration {
+        let by_boot = SignedDuration::try_from(boot.saturating_sub(self.boot)).unwrap_or(SignedDuration::MAX);
+        wall.duration_since(self.wall).saturating_sub(by_boot)
     }
 }
 
@@ -113,5 +151,27 @@ mod tests {
         assert_eq!(clock.jump_at(at(1_100), boot_at(11)), Some(SignedDuration::from_secs(88)));
         assert_eq!(clock.jump_at(at(1_101), boot_at(12)), None);
         assert_eq!(clock.jump_at(at(101), boot_at(13)), Some(SignedDuration::from_secs(-1_001)));
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_set_forward_is_doubted_for_an_hour_or_until_it_is_set_right() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), Some(at(990)));
+        assert!(!clock.is_doubted_at(at(1_100), boot_at(1)), "less than five minutes");
+        assert!(clock.is_doubted_at(at(90_000), boot_at(2)), "before anybody looked for jumps");
+        clock.jump_at(at(90_000), boot_at(2));
+        assert!(clock.is_doubted_at(at(93_500), boot_at(3_502)));
+        assert!(!clock.is_doubted_at(at(93_700), boot_at(3_702)));
+        clock.jump_at(at(180_000), boot_at(4_000));
+        clock.jump_at(at(94_010), boot_at(4_010));
+        assert!(!clock.is_doubted_at(at(94_011), boot_at(4_011)));
+    }
+
+    #[test]
+    fn a_start_long_after_the_latest_record_is_doubted_for_an_hour() {
+        let clock = Clock::start_at(at(90_000), boot_at(0), Some(at(1_000)));
+        assert!(clock.is_doubted_at(at(90_100), boot_at(100)));
+        assert!(!clock.is_doubted_at(at(93_700), boot_at(3_700)));
+        assert!(!Clock::start_at(at(61_000), boot_at(0), Some(at(1_000))).is_doubted_at(at(61_001), boot_at(1)));
+        assert!(!Clock::start_at(at(90_000), boot_at(0), None).is_doubted_at(at(90_001), boot_at(1)), "a first start");
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod alerts;
+mod applied;
 pub(crate) mod audit;
 pub(crate) mod browse;
 pub(crate) mod copied_key;
@@ -49,6 +50,7 @@ use serde_json::Value;
 use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
+pub(crate) use self::applied::apply;
 use self::health::Health;
 use self::journal::Journal;
 pub(crate) use self::refusal::Refusal;

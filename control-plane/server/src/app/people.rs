@@ -6,16 +6,17 @@ use doorward_domain::{
     self as domain, Action, Actor, Effect, Grantee, NewPrincipal, Principal, PrincipalState, Role, Subject, micros,
 };
 use doorward_model::{DeviceId, Email, GrantId, GroupId, PrincipalId, Timestamp};
-use doorward_store::{EndedWith, Outbox, ReadTx, WriteTx};
-use serde_json::{Value, json};
+use doorward_store::{Outbox, ReadTx, WriteTx};
+use serde_json::json;
 use uuid::Uuid;
 
+use super::applied::Applied;
 use super::decide::{Effects, Origin, decide};
 use super::journal::{Decision, Order};
 use super::revocation::Concerned;
 use super::standing::at_this_moment;
 use super::views::{Holder, Names, names, promised};
-use super::{App, Record, Refusal, Server, Was, allow, allow_read, directory, find, reason, sponsors, views};
+use super::{App, Record, Refusal, Server, Was, allow, allow_read, apply, directory, find, reason, sponsors, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
 /// Lists everybody with what they have.
@@ -216,10 +217,12 @@ async fn write_change(
         | Actor::Gateway { .. }
         | Actor::System => directory::note_by_hand(tx, person, action, now).await?,
     }
-    let Applied { devices, lost, with, requests } = apply(tx, actor, &effect, successor, now).await?;
+    let applied = apply(tx, actor, &effect, successor, now).await?;
+    let to = successor.map(|successor| &successor.email);
+    let detail = applied.recorded_with([("reason", json!(why)), ("to", json!(to))]);
+    let Applied { devices, lost, with, requests, .. } = applied;
     let mut ended = ended(app, tx, &effect, now).await?;
-    (ended.sessions, ended.links, ended.requests, ended.tokens) =
-        (with.sessions, with.links, requests, with.tokens.clone());
+    (ended.sessions, ended.links, ended.requests, ended.tokens) = (with.sessions, with.links, requests, with.tokens);
     let warnings = sponsors::warnings(&effect.principal, &lost, successor.is_some());
     for contractor in &lost.suspended {
         ended.people.push(contractor.email.clone());
@@ -227,54 +230,8 @@ async fn write_change(
             ended.devices.push(views::device(device, &contractor.email, &app.terms.network, now)?);
         }
     }
-    let suspended: Vec<&Email> = lost.suspended.iter().map(|contractor| &contractor.email).collect();
-    let to = successor.map(|successor| &successor.email);
-    let mut detail = json!({
-        "reason": why, "state": effect.principal.state, "devices": devices, "grants": effect.grants_revoked,
-        "suspended": suspended, "handed_over": lost.handed_over, "to": to, "resources": lost.resources,
-    });
-    if let Some(detail) = detail.as_object_mut() {
-        detail.extend(recorded(&with, requests).map(|(name, value)| (name.to_owned(), value)));
-    }
     let concerned = Concerned::Devices(devices.iter().copied().collect());
     Ok(Effects { detail, outbox: Outbox::Devices(devices), concerned, ended, warnings })
-}
-
-/// What ended with somebody's access, for the record.
-pub(super) fn recorded(with: &EndedWith, requests: u64) -> [(&'static str, Value); 4] {
-    [
-        ("sessions", json!(with.sessions)),
-        ("links", json!(with.links)),
-        ("requests", json!(requests)),
-        ("tokens", json!(with.tokens)),
-    ]
-}
-
-/// What a change of somebody's state concerned.
-pub(super) struct Applied {
-    /// Devices that gateways have to hear about.
-    pub(super) devices: Vec<DeviceId>,
-    /// What depended on that person.
-    pub(super) lost: sponsors::Lost,
-    /// What ended beside devices and grants.
-    pub(super) with: EndedWith,
-    /// Requests of theirs that nobody answers any more.
-    pub(super) requests: u64,
-}
-
-/// Writes what follows from a change of somebody's state, for them and for whatever depended on them.
-pub(super) async fn apply(
-    tx: &mut WriteTx,
-    actor: &Actor,
-    effect: &Effect,
-    successor: Option<&Principal>,
-    now: Timestamp,
-) -> Result<Applied, Refusal> {
-    let with = tx.effect_apply(effect, now).await?;
-    let (lost, requests) = depart(tx, actor, &effect.principal, successor, now).await?;
-    let mut devices = effect.devices_concerned.clone();
-    devices.extend(&lost.devices);
-    Ok(Applied { devices, lost, with, requests })
 }
 
 /// Refuses to take back whoever nobody answers for any more.
@@ -284,23 +241,6 @@ pub(super) async fn require_sponsor(tx: &mut WriteTx, person: &Principal, now: T
         None => None,
     };
     Ok(person.require_sponsor(sponsor.as_ref(), now)?)
-}
-
-/// Ends or hands over what depended on somebody who is not active any more: those they answered for, and for who left
-/// what they asked for.
-async fn depart(
-    tx: &mut WriteTx,
-    actor: &Actor,
-    person: &Principal,
-    successor: Option<&Principal>,
-    now: Timestamp,
-) -> Result<(sponsors::Lost, u64), Refusal> {
-    let requests = match person.state {
-        PrincipalState::Active => return Ok((sponsors::Lost::default(), 0)),
-        PrincipalState::Suspended => 0,
-        PrincipalState::Departed => tx.requests_withdraw(person.id, &actor.to_string(), now).await?,
-    };
-    Ok((sponsors::lose(tx, person, successor, now).await?, requests))
 }
 
 /// Says what a person may do for others.

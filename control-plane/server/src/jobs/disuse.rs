@@ -8,7 +8,7 @@ use doorward_store::Outbox;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::app::{App, Record, Refusal, alerts, follow_up};
+use crate::app::{App, Record, Refusal, alerts, apply, follow_up};
 
 /// Alerts that are looked at in order not to tell the same thing again.
 const ALERTS_LOOKED_AT: u32 = 200;
@@ -81,18 +81,17 @@ async fn rest(app: &App, id: PrincipalId) -> Result<(), Refusal> {
         return Ok(());
     };
     let effect = suspend(&person, &tx.devices_of(id).await?, now)?;
-    tx.effect_apply(&effect, now).await?;
-    let devices = effect.devices_concerned;
+    let applied = apply(&mut tx, &Actor::System, &effect, None, now).await?;
     let span = spelled(app.disuse.inactive);
     let record = Record {
         at: now,
         actor: &Actor::System,
         action: Action::PersonInactive,
         subject: Subject::Person(person.email.clone()),
-        detail: json!({ "unseen_for": span, "devices": devices }),
+        detail: applied.recorded_with([("unseen_for", json!(span))]),
     };
-    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
-    follow_up(app, &committed, devices);
+    let committed = app.commit(tx, record, Outbox::Devices(applied.devices.clone())).await?;
+    follow_up(app, &committed, applied.devices);
     let email = &person.email;
     let message = format!(
         "{email} did not sign in and used no device for {span}, and is suspended: `doorward person restore {email}` takes them back, \

@@ -1,12 +1,11 @@
 //! Ends that time brings, recorded once each: inside the write transaction, so that replicas do not do it twice.
 
-use doorward_domain::{Action, Actor, Grantee, Subject};
+use doorward_domain::{self as domain, Action, Actor, Grantee, Subject};
 use doorward_model::{EndReason, Timestamp};
 use doorward_store::Outbox;
 use serde_json::json;
 
-use crate::app::find::live_devices;
-use crate::app::{App, Record, Refusal, follow_up, sponsors};
+use crate::app::{App, Record, Refusal, apply, follow_up};
 
 /// Records what ended up to this moment.
 pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
@@ -18,6 +17,9 @@ pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
     drop(read);
     if grants {
         record_grants(app, now).await?;
+    }
+    if app.clock.is_doubted() {
+        return Ok(());
     }
     while devices && record_device(app, now).await? {}
     while people && record_person(app, now).await? {}
@@ -73,25 +75,24 @@ async fn record_device(app: &App, now: Timestamp) -> Result<bool, Refusal> {
     Ok(true)
 }
 
-/// Records one person's end; gateways hear it, so that they refuse the keys by name.
+/// Lets one person depart whose own end date came; gateways hear it, so that they refuse the keys by name.
 async fn record_person(app: &App, now: Timestamp) -> Result<bool, Refusal> {
     let mut tx = app.store.write().await?;
     let Some(person) = tx.people_ended_unrecorded(now).await?.into_iter().next() else { return Ok(false) };
     tx.person_end_recorded(person.id, now).await?;
-    // They count for nothing from the end date on; this clears them away.
-    tx.sessions_end(person.id).await?;
-    let mut devices = live_devices(&mut tx, person.id).await?;
-    let lost = sponsors::lose(&mut tx, &person, None, now).await?;
-    devices.extend(lost.devices);
-    let suspended: Vec<_> = lost.suspended.into_iter().map(|contractor| contractor.email).collect();
+    let devices = tx.devices_of(person.id).await?;
+    let grants: Vec<_> = tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
+    let effect = domain::end(&person, &devices, &grants, now);
+    let applied = apply(&mut tx, &Actor::System, &effect, None, now).await?;
     let record = Record {
         at: now,
         actor: &Actor::System,
         action: Action::PersonEnd,
         subject: Subject::Person(person.email),
-        detail: json!({ "ended_at": person.not_after, "devices": devices, "suspended": suspended }),
+        detail: applied
+            .recorded_with([("because", json!("their end date came")), ("ended_at", json!(person.not_after))]),
     };
-    let committed = app.commit(tx, record, Outbox::Devices(devices.clone())).await?;
-    follow_up(app, &committed, devices);
+    let committed = app.commit(tx, record, Outbox::Devices(applied.devices.clone())).await?;
+    follow_up(app, &committed, applied.devices);
     Ok(true)
 }

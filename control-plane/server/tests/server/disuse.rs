@@ -37,6 +37,8 @@ on_both!(keys_that_nobody_uses_end_and_people_whom_nobody_sees_rest, |world: Wor
     let phone = world.device(SUPPORT, "phone", 2).await["id"].clone();
     world.post("/api/v1/people", json!({ "email": "boss@shop.example", "name": "Boss", "kind": "staff" })).await;
     world.call(Method::PUT, "/api/v1/people/boss@shop.example/role", json!({ "role": "owner" })).await;
+    let contractor = json!({ "email": "c@agency.example", "name": "C", "kind": "contractor", "sponsor": SUPPORT });
+    world.post("/api/v1/people", contractor).await;
     aged().await;
     let gateway = Gateway::local(&world, "main").await;
     let usage = json!({ "session": gateway.session, "devices": [{
@@ -73,6 +75,10 @@ on_both!(keys_that_nobody_uses_end_and_people_whom_nobody_sees_rest, |world: Wor
         (of(SUPPORT).await, of("boss@shop.example").await)
     };
     assert_eq!(states().await, (json!("suspended"), json!("active")), "an owner stays");
+    let endings = world.get(&format!("/api/v1/people/{SUPPORT}/endings")).await;
+    let of_contractor = world.get("/api/v1/people/c@agency.example").await["state"].clone();
+    assert_eq!((&endings[0]["action"], of_contractor), (&json!("person.inactive"), json!("suspended")));
+    assert_eq!(endings[0]["suspended"], json!(["c@agency.example"]), "nobody answers for them any more");
     // Whoever is taken back counts as seen.
     world.post(&format!("/api/v1/people/{SUPPORT}/restore"), json!({})).await;
     let world = world.restarted_with(terms(Duration::ZERO, Duration::from_mins(5))).await;

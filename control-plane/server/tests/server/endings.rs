@@ -1,5 +1,8 @@
 //! What ends with a person: everything of theirs, on one page, with when it was enforced.
 
+use std::time::Duration;
+
+use doorward_control_plane::DirectoryTerms;
 use doorward_store::test_support::TestDatabase;
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -7,6 +10,7 @@ use serde_json::{Value, json};
 use crate::browser::{Browser, ORIGIN};
 use crate::fixtures::{owner, owner_link};
 use crate::gateway::{Gateway, eventually};
+use crate::scim_client::Scim;
 use crate::world::{Settings, World, on_both};
 
 const ANNA: &str = "anna@shop.example";
@@ -92,6 +96,70 @@ on_both!(
         let page = boss.get(&format!("/admin/people/{ANNA}")).await;
         assert!(page.text.contains("What ended") && page.text.contains("count no more"), "{}", page.text);
         gateway.abort();
+    },
+    database
+);
+
+/// The latest ending of somebody, once it is of this kind.
+async fn ending(world: &World, email: &str, action: &str) -> Value {
+    let latest = async || {
+        let endings = world.get(&format!("/api/v1/people/{email}/endings")).await;
+        let latest = endings.as_array()?.first()?.clone();
+        (latest["action"] == action).then_some(latest)
+    };
+    eventually(latest).await
+}
+
+on_both!(
+    whatever_puts_somebody_out_their_page_says_all_of_it,
+    |database: TestDatabase| async move {
+        let directory = DirectoryTerms { cooling: Duration::from_secs(3600), ..DirectoryTerms::default() };
+        let world = World::with(database, Settings { url: Some(ORIGIN), directory, ..Settings::default() }).await;
+        let scim = Scim::new(&world, "okta").await;
+        world
+            .post("/api/v1/resources", json!({ "name": "panel", "targets": ["10.0.5.10"], "allow": ["tcp/443"] }))
+            .await;
+        let (cooled, deleted) = ("cooled@shop.example", "deleted@shop.example");
+        for (number, email) in (1..).zip([cooled, deleted]) {
+            let id = scim.user(email).await;
+            let contractor =
+                json!({ "email": format!("of-{email}"), "name": "C", "kind": "contractor", "sponsor": email });
+            world.post("/api/v1/people", contractor).await;
+            world.device(email, "laptop", number).await;
+            world.post("/api/v1/grants", json!({ "email": email, "resource": "panel", "for": "8h" })).await;
+            world.post(&format!("/api/v1/people/{email}/invitation"), Value::Null).await;
+            if email == deleted {
+                scim.delete(&format!("/Users/{id}")).await.expect(204);
+            } else {
+                scim.set_active(&id, false).await.expect(200);
+            }
+        }
+        let left = ending(&world, deleted, "person.offboard").await;
+        let suspended = ending(&world, cooled, "person.suspend").await;
+        assert_eq!((&left["by"], &left["reason"]), (&json!("source:okta"), &json!("deleted")));
+        for (of, ending) in [(deleted, &left), (cooled, &suspended)] {
+            assert_eq!((&ending["links"], &ending["devices"]), (&json!(1), &json!(["laptop"])), "{ending}");
+            assert_eq!(ending["suspended"], json!([format!("of-{of}")]));
+        }
+        assert_eq!((&left["grants"], &suspended["grants"]), (&json!(["panel"]), &json!([])));
+
+        // By time: the cooling period, and somebody's own end date.
+        let directory = DirectoryTerms { cooling: Duration::ZERO, ..DirectoryTerms::default() };
+        let world = world.restarted_with(Settings { url: Some(ORIGIN), directory, ..Settings::default() }).await;
+        let left = ending(&world, cooled, "person.offboard").await;
+        assert_eq!((&left["grants"], &left["devices"]), (&json!(["panel"]), &json!(["laptop"])), "{left}");
+        world.post("/api/v1/people", json!({ "email": ANNA, "name": "Anna", "kind": "staff" })).await;
+        let contractor = json!({ "email": DANA, "name": "Dana", "kind": "contractor", "sponsor": ANNA, "until": "3s" });
+        world.post("/api/v1/people", contractor).await;
+        world.device(DANA, "workstation", 7).await;
+        let over = ending(&world, DANA, "person.end").await;
+        assert_eq!((&over["by"], &over["devices"]), (&json!("system"), &json!(["workstation"])), "{over}");
+        // A contract's end is a departure: whoever comes back asks for everything again.
+        let dana = world.get(&format!("/api/v1/people/{DANA}")).await;
+        assert_eq!((&dana["state"], &dana["devices"][0]["state"]), (&json!("departed"), &json!("revoked")), "{dana}");
+        world.post(&format!("/api/v1/people/{DANA}/restore"), json!({})).await;
+        let back = world.get(&format!("/api/v1/people/{DANA}")).await;
+        assert_eq!((&back["state"], &back["devices"][0]["state"]), (&json!("active"), &json!("revoked")), "{back}");
     },
     database
 );

@@ -4,7 +4,7 @@ use doorward_domain::{self as domain, Action, EndedBy, Subject};
 use serde_json::json;
 
 use super::{Work, lost_source};
-use crate::app::{App, Refusal, people};
+use crate::app::{App, Refusal, apply};
 
 /// Lets everybody depart who is due, each in a transaction of their own.
 pub(crate) async fn depart(app: &App) -> Result<(), Refusal> {
@@ -31,12 +31,9 @@ async fn depart_one(app: &App) -> Result<bool, Refusal> {
     let grants: Vec<_> = work.tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();
     let effect = domain::offboard(&person, &devices, &grants, work.now);
     work.tx.account_end(account.id, EndedBy::Source, work.now).await?;
-    let applied = people::apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
-    let detail = json!({
-        "because": if account.deleted_at.is_some() { "deleted" } else { "the cooling period is over" },
-        "inactive_since": account.suspended_at, "devices": applied.devices, "grants": effect.grants_revoked,
-        "resources": applied.lost.resources,
-    });
+    let applied = apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
+    let because = if account.deleted_at.is_some() { "deleted" } else { "the cooling period is over" };
+    let detail = applied.recorded_with([("because", json!(because)), ("inactive_since", json!(account.suspended_at))]);
     work.commit(Action::PersonOffboard, Subject::Person(person.email), detail, applied.devices).await?;
     Ok(true)
 }

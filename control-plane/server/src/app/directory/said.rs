@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{Work, manage, raise, way_back};
-use crate::app::{App, Refusal, people};
+use crate::app::{App, Refusal, apply, people};
 
 /// What became of a word about somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -187,16 +187,8 @@ async fn commit(
         json!({ "reason": why, "brake_since": work.source.brake_since, "waits": turn.account.held_at.is_some() });
     let mut devices = Vec::new();
     if let (Some(effect), Value::Object(detail)) = (turn.effect, &mut detail) {
-        let applied = people::apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
-        let lost: Vec<&Email> = applied.lost.suspended.iter().map(|contractor| &contractor.email).collect();
-        detail.insert("suspended".to_owned(), json!(lost));
-        detail.insert("resources".to_owned(), json!(applied.lost.resources));
-        detail.insert("grants".to_owned(), json!(effect.grants_revoked));
-        detail.insert("devices".to_owned(), json!(applied.devices));
-        detail.insert("state".to_owned(), json!(effect.principal.state));
-        for (name, value) in people::recorded(&applied.with, applied.requests) {
-            detail.insert(name.to_owned(), value);
-        }
+        let applied = apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
+        detail.extend(applied.recorded());
         devices = applied.devices;
     }
     work.commit(action, Subject::Person(person.email.clone()), detail, devices).await

@@ -20,7 +20,7 @@ use super::{raise, tokens, way_back};
 use crate::api::{PeopleSync, PeopleSynced, PersonNew, SyncChanged, SyncGone, SyncLeft, SyncProblem};
 use crate::app::find::{self, live_devices};
 use crate::app::revocation::follow_up;
-use crate::app::{App, Record, Refusal, allow, people, sponsors};
+use crate::app::{App, Record, Refusal, allow, apply, people, sponsors};
 
 /// The source under which those are suspended who are too many at once.
 const SOURCE: &str = "csv";
@@ -233,18 +233,9 @@ impl Doing<'_> {
         let Some(effect) = effect else {
             return self.commit(tx, action, email.clone(), json!({ "file": "missing" }), Vec::new()).await;
         };
-        let applied = people::apply(&mut tx, self.actor, &effect, None, now).await?;
+        let applied = apply(&mut tx, self.actor, &effect, None, now).await?;
         self.warnings.extend(sponsors::warnings(&effect.principal, &applied.lost, false));
-        let suspended: Vec<&Email> = applied.lost.suspended.iter().map(|contractor| &contractor.email).collect();
-        let mut detail = json!({
-            "because": "missing in the file", "state": effect.principal.state, "devices": applied.devices, "grants": effect.grants_revoked,
-            "suspended": suspended, "resources": applied.lost.resources,
-        });
-        if let Value::Object(detail) = &mut detail {
-            for (name, value) in people::recorded(&applied.with, applied.requests) {
-                detail.insert(name.to_owned(), value);
-            }
-        }
+        let detail = applied.recorded_with([("because", json!("missing in the file"))]);
         self.commit(tx, action, email.clone(), detail, applied.devices).await
     }
 

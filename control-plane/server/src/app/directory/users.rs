@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{Work, outage, way_back};
 use crate::app::decide::while_it_commits;
 use crate::app::find::live_devices;
-use crate::app::{App, Refusal, people};
+use crate::app::{App, Refusal, apply, people};
 
 /// An account as it is shown to its source.
 #[derive(Debug, Clone)]
@@ -147,7 +147,9 @@ pub(crate) async fn add(app: &App, source: &Source, wanted: Wanted) -> Result<Vi
         account = turn.account;
         if let Some(effect) = turn.effect {
             person = effect.principal.clone();
-            doing.devices.extend(people::apply(&mut work.tx, &work.actor, &effect, None, work.now).await?.devices);
+            let applied = apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
+            doing.detail.extend(applied.recorded());
+            doing.devices.extend(applied.devices);
         }
     } else if wanted.active != Some(false) && account.suspended_at.is_some() {
         account.held_at = Some(work.now);
@@ -286,14 +288,10 @@ async fn turn(work: &mut Work<'_>, doing: &mut Doing, view: &mut View, active: b
     doing.action = Some(if active { Action::PersonRestore } else { Action::PersonSuspend });
     *account = turn.account;
     if let Some(effect) = turn.effect {
-        let applied = people::apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
+        let applied = apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
         *person = effect.principal;
+        doing.detail.extend(applied.recorded());
         doing.devices.extend(applied.devices);
-        let lost: Vec<&Email> = applied.lost.suspended.iter().map(|contractor| &contractor.email).collect();
-        doing.note("suspended", json!(lost));
-        for (name, value) in people::recorded(&applied.with, applied.requests) {
-            doing.note(name, value);
-        }
     }
     doing.note("state", json!(person.state));
     doing.note("brake_since", json!(work.source.brake_since));
@@ -340,15 +338,13 @@ async fn delete(mut work: Work<'_>, view: View) -> Result<(), Refusal> {
         work.tx.account_end(account.id, EndedBy::Source, work.now).await?;
         Action::PersonOffboard
     };
-    let mut devices = Vec::new();
-    let mut grants = Vec::new();
+    let mut doing = Doing::default();
     if let Some(effect) = turn.effect {
-        let applied = people::apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
-        devices = applied.devices;
-        grants = effect.grants_revoked;
+        let applied = apply(&mut work.tx, &work.actor, &effect, None, work.now).await?;
+        doing.detail.extend(applied.recorded());
+        doing.devices = applied.devices;
     }
-    let detail = json!({
-        "because": "deleted", "devices": devices, "grants": grants, "brake_since": work.source.brake_since,
-    });
-    work.commit(action, Subject::Person(person.email), detail, devices).await
+    doing.note("because", json!("deleted"));
+    doing.note("brake_since", json!(work.source.brake_since));
+    work.commit(action, Subject::Person(person.email), Value::Object(doing.detail), doing.devices).await
 }
