@@ -93,6 +93,8 @@ actions! {
     PersonOffboard = "person.offboard",
     /// A person's end date came.
     PersonEnd = "person.end",
+    /// The control plane's wall clock had been set forward, and is right again: what was recorded meanwhile says no time.
+    ClockSetRight = "clock.set_right",
     /// Add a resource.
     ResourceAdd = "resource.add",
     /// Remove a resource.
@@ -333,6 +335,7 @@ enum Need {
 const fn need(action: Action) -> Need {
     match action {
         Action::PersonEnd
+        | Action::ClockSetRight
         | Action::PersonInactive
         | Action::GrantEnd
         | Action::GrantHours

@@ -28,6 +28,15 @@ pub(crate) struct Clock {
     seen: Mutex<Seen>,
 }
 
+/// The wall clock went another way than the boot clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Jump {
+    /// How far, forward or back.
+    pub(crate) by: SignedDuration,
+    /// Says whether it undid a jump forward that this process saw.
+    pub(crate) sets_right: bool,
+}
+
 /// The two clocks at the last look for jumps.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
@@ -56,30 +65,41 @@ impl Clock {
     }
 
     fn at(&self, wall: Timestamp, boot: Duration) -> Timestamp {
-        let passed = SignedDuration::try_from(boot.saturating_sub(self.boot_at_base)).unwrap_or(SignedDuration::ZERO);
-        let floor = self.base.checked_add(passed).unwrap_or(Timestamp::MAX);
+        let floor = self.floor(boot);
         // Databases keep microseconds; what is kept and what was said must be the same moment.
         truncate(floor.max(wall))
     }
 
+    /// What the boot clock alone says it is.
+    fn floor(&self, boot: Duration) -> Timestamp {
+        let passed = SignedDuration::try_from(boot.saturating_sub(self.boot_at_base)).unwrap_or(SignedDuration::ZERO);
+        self.base.checked_add(passed).unwrap_or(Timestamp::MAX)
+    }
+
     /// Says by how much the wall clock jumped against the boot clock since the last call, if by 2 s or more.
-    pub(crate) fn jump(&self) -> Option<SignedDuration> {
+    pub(crate) fn jump(&self) -> Option<Jump> {
         self.jump_at(Timestamp::now(), boot())
     }
 
-    fn jump_at(&self, wall: Timestamp, boot: Duration) -> Option<SignedDuration> {
+    fn jump_at(&self, wall: Timestamp, boot: Duration) -> Option<Jump> {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let jump = seen.jump_to(wall, boot);
-        let doubted_until = if jump >= DOUBTED_MIN {
+        let by = seen.jump_to(wall, boot);
+        let is_wrong = self.error(wall, boot) >= DOUBTED_MIN;
+        let sets_right = by <= -DOUBTED_MIN && !is_wrong && self.error(seen.wall, seen.boot) >= DOUBTED_MIN;
+        let doubted_until = if by >= DOUBTED_MIN {
             boot.saturating_add(DOUBT)
-        } else if jump <= -DOUBTED_MIN {
-            // Set right again.
+        } else if sets_right {
             Duration::ZERO
         } else {
             seen.doubted_until
         };
         *seen = Seen { wall, boot, doubted_until };
-        (jump.unsigned_abs() >= JUMP_MIN).then_some(jump)
+        (by.unsigned_abs() >= JUMP_MIN).then_some(Jump { by, sets_right })
+    }
+
+    /// How far the wall clock is ahead of what has passed since the start.
+    fn error(&self, wall: Timestamp, boot: Duration) -> SignedDuration {
+        wall.duration_since(self.floor(boot))
     }
 
     /// Says whether the wall clock may be wrong, so that nothing should end for good because of the time: it went forward
@@ -92,7 +112,7 @@ impl Clock {
     fn is_doubted_at(&self, wall: Timestamp, boot: Duration) -> bool {
         let seen = *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let jump = seen.jump_to(wall, boot);
-        jump >= DOUBTED_MIN || (jump > -DOUBTED_MIN && boot < seen.doubted_until)
+        jump >= DOUBTED_MIN || boot < seen.doubted_until
     }
 }
 
@@ -148,9 +168,10 @@ mod tests {
     fn jumps_are_seen_once_and_drift_is_none() {
         let clock = Clock::start_at(at(1_000), boot_at(0), None);
         assert_eq!(clock.jump_at(at(1_011), boot_at(10)), None);
-        assert_eq!(clock.jump_at(at(1_100), boot_at(11)), Some(SignedDuration::from_secs(88)));
+        assert_eq!(clock.jump_at(at(1_100), boot_at(11)).map(|jump| jump.by), Some(SignedDuration::from_secs(88)));
         assert_eq!(clock.jump_at(at(1_101), boot_at(12)), None);
-        assert_eq!(clock.jump_at(at(101), boot_at(13)), Some(SignedDuration::from_secs(-1_001)));
+        let back = Jump { by: SignedDuration::from_secs(-1_001), sets_right: false };
+        assert_eq!(clock.jump_at(at(101), boot_at(13)), Some(back));
     }
 
     #[test]
@@ -161,9 +182,16 @@ mod tests {
         clock.jump_at(at(90_000), boot_at(2));
         assert!(clock.is_doubted_at(at(93_500), boot_at(3_502)));
         assert!(!clock.is_doubted_at(at(93_700), boot_at(3_702)));
-        clock.jump_at(at(180_000), boot_at(4_000));
-        clock.jump_at(at(94_010), boot_at(4_010));
-        assert!(!clock.is_doubted_at(at(94_011), boot_at(4_011)));
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_right_again_is_believed_at_once() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), Some(at(990)));
+        assert_eq!(clock.jump_at(at(90_000), boot_at(10)).map(|jump| jump.sets_right), Some(false));
+        assert_eq!(clock.jump_at(at(80_000), boot_at(11)).map(|jump| jump.sets_right), Some(false), "not yet");
+        assert!(clock.is_doubted_at(at(80_001), boot_at(12)));
+        assert_eq!(clock.jump_at(at(1_020), boot_at(20)).map(|jump| jump.sets_right), Some(true));
+        assert!(!clock.is_doubted_at(at(1_021), boot_at(21)));
     }
 
     #[test]

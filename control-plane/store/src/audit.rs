@@ -72,12 +72,15 @@ impl ReadTx {
         self.tx.rows(sql, rows).await?.iter().map(audit_row).collect()
     }
 
-    /// The latest time in the audit: a floor for a clock that was set back.
+    /// The latest time in the audit: a floor for a clock that was set back. Where a clock had been set forward and was set right
+    /// again, what was recorded until then does not count.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn latest_recorded_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let row = self.tx.row("SELECT MAX(at) AS at FROM audit", args![]).await?;
+        let sql = "SELECT MAX(at) AS at FROM audit \
+            WHERE seq >= COALESCE((SELECT MAX(seq) FROM audit WHERE action = 'clock.set_right'), 0)";
+        let row = self.tx.row(sql, args![]).await?;
         row.map(|row| row.time_opt("at")).transpose().map(Option::flatten)
     }
 

@@ -6,6 +6,7 @@ use doorward_store::Outbox;
 use serde_json::json;
 
 use crate::app::{App, Record, Refusal, apply, follow_up};
+use crate::clock::Jump;
 
 /// Records what ended up to this moment.
 pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
@@ -24,6 +25,19 @@ pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
     while devices && record_device(app, now).await? {}
     while people && record_person(app, now).await? {}
     Ok(())
+}
+
+/// Records that the wall clock is right again, so that what was recorded meanwhile is no floor for the next start's clock.
+pub(super) async fn record_set_right(app: &App, jump: Jump) -> Result<(), Refusal> {
+    let tx = app.store.write().await?;
+    let record = Record {
+        at: app.clock.now(),
+        actor: &Actor::System,
+        action: Action::ClockSetRight,
+        subject: Subject::Everything,
+        detail: json!({ "set_back_seconds": jump.by.unsigned_abs().as_secs() }),
+    };
+    app.commit(tx, record, Outbox::None).await.map(drop)
 }
 
 /// All grants in one row: a thousand may end with one working day.

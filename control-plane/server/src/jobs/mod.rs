@@ -68,7 +68,10 @@ async fn ends_loop(app: &App) {
     loop {
         ticks.tick().await;
         if let Some(jump) = app.clock.jump() {
-            alerts::raise(app, jumped(app, jump)).await;
+            if jump.sets_right {
+                logged("that the clock is right again could not be recorded", ends::record_set_right(app, jump).await);
+            }
+            alerts::raise(app, jumped(app, jump.by)).await;
         }
         let Some(_turn) = turn(app, Work::Ends).await else { continue };
         logged("ends could not be recorded", ends::record(app).await);
