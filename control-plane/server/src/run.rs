@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::accounts::{Accounts, Site};
 use crate::app::health::{self, Health};
 use crate::app::journal::{Journal, keep_written, settle};
-use crate::app::{App, Server};
+use crate::app::{App, KnownSources, Server};
 use crate::clock::Clock;
 use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
@@ -217,6 +217,7 @@ async fn open(
     let app = Arc::new(Server {
         health: Health::default(),
         journal,
+        sources: KnownSources::default(),
         hub: Hub::new(revision.0, shutdown.clone()),
         history: History::open(&config.data_dir),
         replicas: Replicas::new(config.server.replica.as_deref(), clock.now()),

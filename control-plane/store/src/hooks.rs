@@ -53,7 +53,7 @@ impl ReadTx {
     /// # Errors
     /// Any [`StoreError`] of reading.
     pub async fn hook_secrets(&mut self, id: SourceId) -> Result<Vec<HookSecret>, StoreError> {
-        let sql = "SELECT * FROM hook_secrets WHERE source_id = $1 AND revoked_at IS NULL ORDER BY created_at";
+        let sql = "SELECT id, sealed, created_at, created_by, last_used_at FROM hook_secrets WHERE source_id = $1 AND revoked_at IS NULL ORDER BY created_at";
         self.tx.rows(sql, args![id.uuid()]).await?.iter().map(secret).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! People.
 
-use doorward_domain::{Effect, EndedBy, Principal, PrincipalState};
+use doorward_domain::{Effect, EndedBy, Principal, PrincipalState, Role};
 use doorward_model::{Email, PrincipalId, Timestamp};
 
 use crate::db::{Row, args};
@@ -99,6 +99,15 @@ impl ReadTx {
             "WHERE p.not_after <= $1 AND p.end_recorded_at IS NULL AND p.state <> 'departed' ORDER BY p.not_after"
         );
         self.tx.rows(sql, args![now]).await?.iter().map(principal).collect()
+    }
+
+    /// Who is here with this role.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn people_of_role(&mut self, role: Role) -> Result<Vec<Principal>, StoreError> {
+        let sql = select_person!("WHERE p.role = $1 AND p.state = 'active' ORDER BY p.id");
+        self.tx.rows(sql, args![role.as_str()]).await?.iter().map(principal).collect()
     }
 
     /// How many people, devices and grants there are.

@@ -134,6 +134,17 @@ impl ReadTx {
         row.map(|row| Ok((source(&row)?, token(&row)?))).transpose()
     }
 
+    /// Every token that was not revoked, by its hash, with whose it is.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn source_tokens_all(&mut self) -> Result<Vec<(TokenHash, Source)>, StoreError> {
+        let sql =
+            select_source!(", t.hash AS hash", "JOIN source_tokens t ON t.source_id = s.id WHERE t.revoked_at IS NULL");
+        let found = self.tx.rows(sql, args![]).await?;
+        found.iter().map(|row| Ok((TokenHash(row.bytes32("hash")?), source(row)?))).collect()
+    }
+
     /// The tokens of a source that were not revoked, the oldest first.
     ///
     /// # Errors

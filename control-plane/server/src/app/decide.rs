@@ -143,13 +143,13 @@ fn record(decision: &Decision, detail: Value) -> Record<'_> {
 /// Takes something away that the database just refused to take, from whoever is behind an address.
 pub(super) async fn journal(
     app: &App,
-    actor: &Actor,
+    (id, actor, reason): (DecisionId, Actor, Option<Reason>),
     order: Order,
     person: Option<PrincipalId>,
     refusal: &Refusal,
 ) -> Result<EndOutcome, Refusal> {
-    let (id, at) = (DecisionId::new(Uuid::now_v7()), app.clock.now());
-    journalled(app, Decision { id, at, actor: actor.clone(), reason: None, order, person }, refusal).await
+    let at = app.clock.now();
+    journalled(app, Decision { id, at, actor, reason, order, person }, refusal).await
 }
 
 /// Puts a decision into the journal, and waits for the gateways.

@@ -51,6 +51,7 @@ use tokio_util::task::TaskTracker;
 
 use self::accounts::Accounts;
 pub(crate) use self::applied::apply;
+pub(crate) use self::directory::known::KnownSources;
 use self::health::Health;
 use self::journal::Journal;
 pub(crate) use self::refusal::Refusal;
@@ -96,6 +97,8 @@ pub(crate) struct Server {
     pub(crate) health: Health,
     /// Revocations that the database did not take yet.
     pub(crate) journal: Journal,
+    /// What sources' messages need while the database cannot be read.
+    pub(crate) sources: KnownSources,
     /// Other control planes on the same database.
     pub(crate) replicas: Replicas,
     /// What holds for every lease.
@@ -196,6 +199,24 @@ pub(crate) struct Record<'a> {
     pub(crate) detail: Value,
 }
 
+/// Says whether API tokens may count no more afterwards: those whose maker goes, pauses or may not make any go with them.
+const fn ends_tokens(action: Action) -> bool {
+    matches!(
+        action,
+        Action::TokenRevoke
+            | Action::PersonOffboard
+            | Action::PersonSuspend
+            | Action::PersonEnd
+            | Action::PersonInactive
+            | Action::PersonRole
+    )
+}
+
+/// Says whether what is known of sources for bad times is another one afterwards.
+const fn changes_sources(action: Action) -> bool {
+    matches!(action, Action::SourceTokenAdd | Action::SourceTokenRevoke | Action::PersonRole)
+}
+
 impl Server {
     /// Commits a transaction with its record, and wakes the feed.
     ///
@@ -219,6 +240,12 @@ impl Server {
             server.health.committed();
             server.history.committed(&committed);
             server.hub.committed(committed.revision.0);
+            if ends_tokens(action) {
+                server.journal.remembered.forget();
+            }
+            if changes_sources(action) {
+                server.sources.reread();
+            }
             Ok::<_, Refusal>(committed)
         });
         let committed =

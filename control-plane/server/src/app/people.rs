@@ -210,7 +210,7 @@ async fn write_change(
 ) -> Result<Effects, Refusal> {
     let Asked { actor, action, why, successor } = asked;
     match actor {
-        Actor::Source { .. } => directory::note_by_source(tx, person, now).await?,
+        Actor::Source { name } => directory::note_by_source(tx, name, person, now).await?,
         Actor::LocalAdmin { .. }
         | Actor::ApiToken { .. }
         | Actor::Person(_)

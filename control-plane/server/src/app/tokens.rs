@@ -64,7 +64,6 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &str) -> Result<(), R
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
     tx.api_token_revoke(name, now).await?;
-    app.journal.remembered.forget();
     app.commit(tx, Record { at: now, actor, action: Action::TokenRevoke, subject, detail: json!({}) }, Outbox::None)
         .await?;
     Ok(())

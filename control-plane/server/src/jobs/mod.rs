@@ -25,7 +25,8 @@ use jiff::SignedDuration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::Shutdown;
-use crate::app::directory::due;
+use crate::app::directory::{due, known};
+use crate::app::health::in_time;
 use crate::app::{App, Refusal, alerts};
 
 /// How often ends are looked for: the record is late by this much at most, access never.
@@ -34,6 +35,10 @@ const ENDS_EVERY: Duration = Duration::from_secs(2);
 const NOTICES_EVERY: Duration = Duration::from_secs(30);
 /// How often what nobody uses is looked for.
 const DISUSE_EVERY: Duration = Duration::from_mins(10);
+/// How often what is known of sources is read, where nothing changed here.
+const SOURCES_EVERY: Duration = Duration::from_mins(5);
+/// The same after it could not be read.
+const SOURCES_AGAIN: Duration = Duration::from_secs(10);
 /// How often mails that wait are looked for.
 const MAILS_EVERY: Duration = Duration::from_secs(5);
 /// How often another replica's commits are looked for, where its word was lost.
@@ -50,6 +55,7 @@ pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>,
             notices_loop(&app),
             mails_loop(&app),
             disuse_loop(&app),
+            sources_loop(&app),
             revision_loop(&app),
             replicas::run(&app),
             prune_loop(&app),
@@ -102,6 +108,19 @@ async fn disuse_loop(app: &App) {
         }
         let Some(_turn) = turn(app, Work::People).await else { continue };
         logged("what nobody uses could not be ended", disuse::end(app).await);
+    }
+}
+
+/// Reads what sources' messages need in bad times; in each replica, and sooner where the database did not answer.
+async fn sources_loop(app: &App) {
+    loop {
+        let read = in_time(known::refresh(app)).await;
+        let pause = if read.is_ok() { SOURCES_EVERY } else { SOURCES_AGAIN };
+        logged("what is known of sources could not be read", read);
+        tokio::select! {
+            () = app.sources.stale() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
     }
 }
 

@@ -183,9 +183,13 @@ impl Gateway {
 
     /// Confirms what it holds.
     pub(crate) async fn confirm(&self, ended: Vec<EndedDevice>) {
-        let receipt = json!({ "session": self.session, "revision": self.held, "enforced_after_micros": 150, "ended": ended, "ahead": self.ahead });
-        let (status, answer) = self.way.post("/feed/v1/receipts", receipt).await;
+        let (status, answer) = self.try_confirm(ended).await;
         assert_eq!(status, StatusCode::NO_CONTENT, "{answer}");
+    }
+
+    async fn try_confirm(&self, ended: Vec<EndedDevice>) -> (StatusCode, Value) {
+        let receipt = json!({ "session": self.session, "revision": self.held, "enforced_after_micros": 150, "ended": ended, "ahead": self.ahead });
+        self.way.post("/feed/v1/receipts", receipt).await
     }
 
     pub(crate) async fn ping(&self, boot_micros: u64) -> StatusCode {
@@ -196,7 +200,7 @@ impl Gateway {
         self.way.post("/feed/v1/ping", ping).await.0
     }
 
-    /// Goes on confirming everything by itself; each device that ends lost its last packet 7 ms before.
+    /// Goes on confirming everything by itself until another one takes its place; each device that ends lost its last packet 7 ms before.
     pub(crate) fn obedient(mut self) -> tokio::task::JoinHandle<Self> {
         tokio::spawn(async move {
             loop {
@@ -206,7 +210,12 @@ impl Gateway {
                         let gone = before.into_iter().filter(|device| !self.leases.contains_key(device));
                         let ended =
                             gone.map(|device| EndedDevice { device, flows_ended: 1, last_packet_before_ms: Some(7) });
-                        self.confirm(ended.collect()).await;
+                        match self.try_confirm(ended.collect()).await {
+                            (StatusCode::NO_CONTENT, _) => {}
+                            // Another one took its place in the meantime.
+                            (StatusCode::NOT_FOUND, _) => return self,
+                            (status, answer) => panic!("{status} {answer}"),
+                        }
                     }
                     Ok(false) => {}
                     Err(()) => return self,

@@ -18,7 +18,7 @@ use crate::world::{World, on_both};
 const EMAIL: &str = "support@shop.example";
 
 /// A program that holds the database: nobody else writes until it is dropped.
-async fn held(world: &World) -> WriteTx {
+pub(crate) async fn held(world: &World) -> WriteTx {
     world.database.open_at(world).await.write().await.unwrap()
 }
 
@@ -27,16 +27,16 @@ async fn offboard(world: &World, email: &str) -> EndOutcome {
     serde_json::from_value(outcome).unwrap()
 }
 
-async fn journalled(world: &World) -> u64 {
+pub(crate) async fn journalled(world: &World) -> u64 {
     world.get("/api/v1/status").await["database"]["journalled"].as_u64().unwrap()
 }
 
 /// Waits until everything is written.
-async fn written(world: &World) {
+pub(crate) async fn written(world: &World) {
     eventually(|| async { (journalled(world).await == 0).then_some(()) }).await;
 }
 
-async fn rows(world: &World, action: &str) -> Vec<Value> {
+pub(crate) async fn rows(world: &World, action: &str) -> Vec<Value> {
     let tail = world.get("/api/v1/audit/tail?lines=500").await;
     let verdict = world.get("/api/v1/audit/verify").await;
     assert_eq!(verdict["intact"], true, "{verdict}");
@@ -215,7 +215,7 @@ on_both!(what_a_directory_takes_away_is_journalled_and_still_the_directorys_to_t
 });
 
 /// Lets nobody into a database, or everybody again.
-async fn admit(database: &TestDatabase, admitted: bool) {
+pub(crate) async fn admit(database: &TestDatabase, admitted: bool) {
     let name = database.name();
     let gate = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {admitted}");
     let out = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");

@@ -51,6 +51,8 @@ mod idp;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod journal_sources;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod matrix;

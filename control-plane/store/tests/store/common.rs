@@ -1,8 +1,8 @@
 //! A small world to test on: two people, one resource, one grant, one device.
 
 use doorward_domain::{
-    Action, Actor, AuditEntry, Device, Grant, NewDevice, NewGrant, NewPrincipal, NewResource, Principal, PrincipalKind,
-    Receiver, Resource, Subject,
+    Action, Actor, AuditEntry, Device, Grant, Introduction, NewDevice, NewGrant, NewPrincipal, NewResource, Principal,
+    PrincipalKind, Receiver, Resource, Subject,
 };
 use doorward_model::{
     DeviceId, DnsName, EndReason, GrantId, Interval, PresharedKey, PrincipalId, PublicKey, ResourceId, Timestamp,
@@ -165,4 +165,10 @@ pub(crate) async fn sqlite(database: &TestDatabase) -> sqlx::SqliteConnection {
 
 pub(crate) async fn postgres(database: &TestDatabase) -> sqlx::PgConnection {
     database.url().parse::<sqlx::postgres::PgConnectOptions>().unwrap().connect().await.unwrap()
+}
+
+/// What a gateway says of itself.
+pub(crate) fn said(public_key: PublicKey, version: &str) -> Introduction {
+    let (endpoint, version) = ("203.0.113.2:51820".to_owned(), version.to_owned());
+    Introduction { public_key, endpoint, version, resolver: true, ports: vec![51820, 443] }
 }

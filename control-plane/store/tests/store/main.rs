@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod addresses;
 mod common;
 mod copy;
 mod disuse;

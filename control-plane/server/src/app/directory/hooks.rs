@@ -6,7 +6,7 @@ use doorward_domain::{
     hook_signatures, hook_signed, hook_time, micros,
 };
 use doorward_model::{SourceName, Timestamp, repeatable};
-use doorward_store::{Delivery, HookSecret, Outbox};
+use doorward_store::{Delivery, HookSecret, Outbox, ReadTx};
 use jiff::SignedDuration;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -16,6 +16,8 @@ pub(crate) use super::said::Became;
 use super::said::{Answered, say};
 use super::tokens;
 use crate::api::{Hook, HookMade, HookSecretShown};
+use crate::app::decide::is_outage;
+use crate::app::health::in_time;
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Record, Refusal, allow, allow_read};
 
@@ -78,6 +80,7 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &SourceName, older: b
     let latest = tx.hook_secrets(source.id).await?.last().map(|secret| secret.created_at);
     let before = latest.filter(|_| older).unwrap_or(Timestamp::MAX);
     let ended = tx.hook_secrets_revoke(source.id, before, now).await?;
+    app.sources.forget();
     if ended == 0 {
         let which = if older { "older secret" } else { "secret" };
         return Err(Refusal::NotFound(format!("{name} has no {which}: `doorward hook list` shows what there is")));
@@ -121,29 +124,53 @@ pub(crate) async fn sender(app: &App, message: Signed<'_>) -> Result<Heard, Refu
         Refusal::Unauthenticated(sentence.to_owned())
     };
     let name: SourceName = message.name.parse().map_err(|_| nobody())?;
-    let mut read = app.store.read().await?;
-    let source = read.source_by_name(&name).await?.filter(|source| source.kind == SourceKind::Hook);
-    let source = source.ok_or_else(nobody)?;
-    let secrets = read.hook_secrets(source.id).await?;
-    drop(read);
+    let hook = match in_time(hook(app, &name)).await {
+        Ok(hook) => hook,
+        Err(refusal) => Some(app.sources.hook(&name).ok_or(refusal)?),
+    };
+    let (source, keys) = hook.ok_or_else(nobody)?;
     let signed = hook_signed(&name, message.timestamp, message.body);
     let signatures = hook_signatures(message.signature);
-    for secret in secrets {
-        let text = app.accounts.seal.unseal(&secret.sealed, &purpose(secret.id));
-        let text = text.map_err(|error| Refusal::Internal(format!("the secret of {name}: {error}")))?;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &text);
+    for HookKey { id, key, last_used_at } in keys {
         // It compares in constant time.
         if !signatures.iter().any(|signature| hmac::verify(&key, &signed, signature).is_ok()) {
             continue;
         }
         let now = app.clock.now();
         hook_time(message.timestamp, now).map_err(|denial| Refusal::Unauthenticated(denial.sentence))?;
-        if secret.last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {
-            app.workers.spawn(used(app.clone(), secret.id, now));
+        if last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {
+            app.workers.spawn(used(app.clone(), id, now));
         }
-        return Ok(Heard { source, signed, measure: TokenHash::of(secret.id.as_bytes()) });
+        return Ok(Heard { source, signed, measure: TokenHash::of(id.as_bytes()) });
     }
     Err(nobody())
+}
+
+/// A secret that counts, ready to check with.
+#[derive(Clone)]
+pub(super) struct HookKey {
+    id: Uuid,
+    key: hmac::Key,
+    last_used_at: Option<Timestamp>,
+}
+
+async fn hook(app: &App, name: &SourceName) -> Result<Option<(Source, Vec<HookKey>)>, Refusal> {
+    let mut read = app.store.read().await?;
+    let source = read.source_by_name(name).await?.filter(|source| source.kind == SourceKind::Hook);
+    let Some(source) = source else { return Ok(None) };
+    let keys = keys(app, &mut read, &source).await?;
+    Ok(Some((source, keys)))
+}
+
+/// Reads the secrets of a webhook that count.
+pub(super) async fn keys(app: &App, read: &mut ReadTx, source: &Source) -> Result<Vec<HookKey>, Refusal> {
+    let secrets = read.hook_secrets(source.id).await?.into_iter().map(|secret| {
+        let text = app.accounts.seal.unseal(&secret.sealed, &purpose(secret.id));
+        let text = text.map_err(|error| Refusal::Internal(format!("the secret of {}: {error}", source.name)))?;
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &text);
+        Ok(HookKey { id: secret.id, key, last_used_at: secret.last_used_at })
+    });
+    secrets.collect()
 }
 
 async fn used(app: App, id: Uuid, at: Timestamp) {
@@ -156,23 +183,38 @@ async fn used(app: App, id: Uuid, at: Timestamp) {
 pub(crate) async fn hear(app: &App, heard: Heard, message: HookMessage) -> Result<Vec<Answered>, Refusal> {
     let delivery = DeliveryId::of(&message, &heard.signed);
     let again = |how: &str| Refusal::Conflict(format!("this message was heard before and {how}"));
-    match app.store.hook_delivery_begin(heard.source.id, &delivery, app.clock.now()).await? {
-        Delivery::New => {}
-        Delivery::Done => return Err(again("was done: nothing is left to do")),
+    let beginning = app.store.hook_delivery_begin(heard.source.id, &delivery, app.clock.now());
+    let takes_away = message.event != Word::Active;
+    match in_time(async { Ok(beginning.await?) }).await {
+        Ok(Delivery::New) => {}
+        Ok(Delivery::Done) => return Err(again("was done: nothing is left to do")),
         // To take away once more harms nobody; what is given back is given back once.
-        Delivery::Unfinished if message.event != Word::Active => {}
-        Delivery::Unfinished => return Err(again("not finished: send it with another `id`, or a later time")),
+        Ok(Delivery::Unfinished) if takes_away => {}
+        Ok(Delivery::Unfinished) => return Err(again("not finished: send it with another `id`, or a later time")),
+        // The database takes nothing, and the journal takes what it can.
+        Err(refusal) if takes_away && is_outage(&refusal) => {
+            if !app.sources.hear(heard.source.id, &delivery) {
+                return Err(again("was done: nothing is left to do"));
+            }
+        }
+        Err(refusal) => return Err(refusal),
     }
     let (answer, answered) = oneshot::channel();
     let app = app.clone();
     app.clone().workers.spawn(async move {
         let results = each(&app, &heard.source, &message).await;
-        let noted = match &results {
-            Ok(_) => app.store.hook_delivery_done(heard.source.id, &delivery, app.clock.now()).await,
-            Err(_) => Ok(()),
-        };
+        if results.is_err() {
+            app.sources.unhear(heard.source.id, &delivery);
+        }
+        if results.is_ok() {
+            let done = app.store.hook_delivery_done(heard.source.id, &delivery, app.clock.now());
+            // What is not noted as done can be said again, and takes away what is away.
+            if let Err(refusal) = in_time(async { Ok(done.await?) }).await {
+                tracing::warn!(?refusal, "a message was done, and that could not be noted");
+            }
+        }
         // The sender may have gone; what was said is done all the same.
-        let _ = answer.send(noted.map_err(Refusal::from).and(results));
+        let _ = answer.send(results);
     });
     // An error means that the work ended in a panic, which is logged where it happened.
     answered

@@ -7,6 +7,7 @@
 pub(crate) mod due;
 pub(crate) mod groups;
 pub(crate) mod hooks;
+pub(crate) mod known;
 pub(crate) mod manage;
 mod outage;
 mod said;
@@ -18,7 +19,7 @@ pub(crate) mod users;
 use doorward_domain::{
     self as domain, Account, Action, Actor, Alert, AlertKind, Burst, Group, Principal, Return, Source, Subject,
 };
-use doorward_model::{DeviceId, Timestamp};
+use doorward_model::{DecisionId, DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
 use serde_json::Value;
 
@@ -45,6 +46,13 @@ impl<'a> Work<'a> {
         let source = tx.source(source.id).await?.ok_or_else(gone)?;
         let actor = Actor::Source { name: source.name.clone() };
         Ok(Self { app, tx, source, actor, now, alerts: Vec::new() })
+    }
+
+    /// Notes that this transaction takes something away under a name: the journal, which may hear of it too, writes it no
+    /// second time.
+    async fn takes_away(&mut self, decision: DecisionId) -> Result<(), Refusal> {
+        self.tx.decision_add(decision, self.now, self.now).await?;
+        Ok(())
     }
 
     async fn burst(&mut self) -> Result<Burst, Refusal> {

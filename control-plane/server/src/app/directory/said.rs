@@ -3,12 +3,15 @@
 use doorward_domain::{
     self as domain, Account, Action, AlertKind, EndedBy, Principal, PrincipalState, Role, Source, Subject, Turn, Word,
 };
-use doorward_model::{Email, Timestamp};
+use doorward_model::{DecisionId, Email, Timestamp};
 use doorward_store::WriteTx;
 use serde::Serialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
+use super::outage::{self, Untaken};
 use super::{Work, manage, raise, way_back};
+use crate::app::decide::while_it_commits;
 use crate::app::{App, Refusal, apply, people};
 
 /// What became of a word about somebody.
@@ -45,7 +48,7 @@ pub(crate) struct Answered {
 
 type Outcome = (Became, Option<String>);
 
-/// Does what a source says of one person, in one transaction.
+/// Does what a source says of one person, in one transaction, or else through the journal.
 pub(super) async fn say(
     app: &App,
     source: &Source,
@@ -53,12 +56,33 @@ pub(super) async fn say(
     word: Word,
     why: Option<&domain::Reason>,
 ) -> Result<Outcome, Refusal> {
+    let decision = DecisionId::new(Uuid::now_v7());
+    let saying = say_as(app, source, decision, email, (word, why));
+    // What gives something back has all the time it needs.
+    let said = if word == Word::Active { saying.await } else { while_it_commits(app, saying).await };
+    match said {
+        Err(refusal) => outage::say(app, source, email, (word, why), Untaken { decision, refusal }).await,
+        said => said,
+    }
+}
+
+/// Why a source does not put out an owner.
+pub(super) fn owner(email: &Email) -> String {
+    format!("{email} is an owner: owners are put out by hand, with `doorward person offboard {email}`")
+}
+
+async fn say_as(
+    app: &App,
+    source: &Source,
+    decision: DecisionId,
+    email: &Email,
+    (word, why): (Word, Option<&domain::Reason>),
+) -> Result<Outcome, Refusal> {
     let mut work = Work::begin(app, source).await?;
     let Some(person) = work.tx.person_by_email(email).await? else { return Ok((Became::Unknown, None)) };
     if person.role == Role::Owner && word != Word::Active {
         drop(work);
-        let sentence =
-            format!("{email} is an owner: owners are put out by hand, with `doorward person offboard {email}`");
+        let sentence = owner(email);
         raise(app, AlertKind::DirectoryUnreadable, format!("{} was not heard: {sentence}", source.name)).await;
         return Ok((Became::Refused, Some(sentence)));
     }
@@ -66,7 +90,10 @@ pub(super) async fn say(
     let done = match (person.state, word) {
         (PrincipalState::Departed, _) => Ok((Became::Unchanged, Some(format!("{email} departed already")))),
         (_, Word::Active) => back(work, person, known, why).await,
-        (_, Word::Suspended | Word::Departed) => off(work, person, known, word, why).await,
+        (_, Word::Suspended | Word::Departed) => {
+            work.takes_away(decision).await?;
+            off(work, person, known, word, why).await
+        }
     };
     match done {
         // One person whom nobody answers for, or whose own time is over, holds up nobody else.

@@ -8,6 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::api::{ScimSource, ScimToken, ScimTokenMade};
+use crate::app::health::in_time;
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Record, Refusal, allow, allow_read};
 
@@ -73,6 +74,7 @@ pub(crate) async fn revoke(app: &App, actor: &Actor, name: &SourceName, older: b
     let latest = tx.source_tokens(source.id).await?.last().map(|token| token.created_at);
     let before = latest.filter(|_| older).unwrap_or(Timestamp::MAX);
     let ended = tx.source_tokens_revoke(source.id, before, now).await?;
+    app.sources.forget();
     if ended == 0 {
         let which = if older { "older token" } else { "token" };
         return Err(Refusal::NotFound(format!(
@@ -127,7 +129,12 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<(Source, Tok
         return Ok(None);
     }
     let hash = TokenHash::of(token.as_bytes());
-    let Some((source, found)) = app.store.read().await?.source_of_token(&hash).await? else { return Ok(None) };
+    let found = in_time(async { Ok(app.store.read().await?.source_of_token(&hash).await?) }).await;
+    let (source, found) = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => return Ok(None),
+        Err(refusal) => return app.sources.holder(&hash).map(|source| Some((source, hash))).ok_or(refusal),
+    };
     let now = app.clock.now();
     if found.last_used_at.is_none_or(|at| now.duration_since(at) >= LAST_USED_EVERY) {
         app.workers.spawn(used(app.clone(), hash, now));

@@ -4,14 +4,16 @@ use doorward_domain::{
     self as domain, Account, Action, Effect, EndedBy, NewPrincipal, Principal, PrincipalKind, PrincipalState, Profile,
     Return, Source, Subject,
 };
-use doorward_model::{AccountId, DeviceId, Email, PersonName, PrincipalId};
+use doorward_model::{AccountId, DecisionId, DeviceId, Email, PersonName, PrincipalId};
 use doorward_store::{Held, ReadTx, SourceMember};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Work, outage, way_back};
-use crate::app::decide::while_it_commits;
+use super::outage::{self, Untaken};
+use super::{Work, way_back};
+use crate::app::decide::{is_outage, while_it_commits};
 use crate::app::find::live_devices;
+use crate::app::health::in_time;
 use crate::app::{App, Refusal, apply, people};
 
 /// An account as it is shown to its source.
@@ -53,22 +55,35 @@ pub(crate) enum Lookup {
 
 /// Finds accounts, by id.
 pub(crate) async fn find(app: &App, source: &Source, lookup: Lookup) -> Result<Vec<View>, Refusal> {
+    match in_time(read(app, source, &lookup)).await {
+        Err(refusal) if is_outage(&refusal) => {
+            // Directories look whom they are about to put out.
+            app.sources.account(source.id, &lookup).map(|view| vec![view]).ok_or(refusal)
+        }
+        found => found,
+    }
+}
+
+async fn read(app: &App, source: &Source, lookup: &Lookup) -> Result<Vec<View>, Refusal> {
     let mut read = app.store.read().await?;
     let held = match lookup {
-        Lookup::All => {
-            let held = read.accounts(source.id).await?;
-            let members = read.source_members(source.id).await?;
-            return Ok(with_groups(held, members));
-        }
-        Lookup::Id(id) => read.account(source.id, id).await?.into_iter().collect(),
-        Lookup::UserName(name) => read.accounts_by_user_name(source.id, &name).await?,
-        Lookup::ExternalId(id) => read.accounts_by_external_id(source.id, &id).await?,
+        Lookup::All => return all(&mut read, source).await,
+        Lookup::Id(id) => read.account(source.id, *id).await?.into_iter().collect(),
+        Lookup::UserName(name) => read.accounts_by_user_name(source.id, name).await?,
+        Lookup::ExternalId(id) => read.accounts_by_external_id(source.id, id).await?,
     };
     let mut views = Vec::with_capacity(held.len());
     for held in held {
         views.push(view(&mut read, held).await?);
     }
     Ok(views)
+}
+
+/// Reads every account of a source.
+pub(super) async fn all(read: &mut ReadTx, source: &Source) -> Result<Vec<View>, Refusal> {
+    let held = read.accounts(source.id).await?;
+    let members = read.source_members(source.id).await?;
+    Ok(with_groups(held, members))
 }
 
 fn with_groups(held: Vec<Held>, members: Vec<SourceMember>) -> Vec<View> {
@@ -159,6 +174,7 @@ pub(crate) async fn add(app: &App, source: &Source, wanted: Wanted) -> Result<Vi
     doing.note("active", json!(person.state == PrincipalState::Active));
     let view = View { account, person, groups: Vec::new() };
     finish(work, doing, &view).await?;
+    app.sources.put(&view);
     Ok(view)
 }
 
@@ -206,28 +222,45 @@ pub(crate) async fn change<E: From<Refusal>>(
     app: &App,
     source: &Source,
     id: AccountId,
-    decide: impl FnOnce(&View) -> Result<Wanted, E>,
+    decide: impl Fn(&View) -> Result<Wanted, E>,
 ) -> Result<View, E> {
-    let mut work = match while_it_commits(app, Work::begin(app, source)).await {
-        Ok(work) => work,
-        Err(refusal) => return outage::change(app, source, id, decide, refusal).await,
-    };
-    let held = work.tx.account(work.source.id, id).await.map_err(Refusal::from)?.ok_or_else(|| missing(id))?;
+    let decision = DecisionId::new(Uuid::now_v7());
+    match while_it_commits(app, change_as(app, source, (decision, id), &decide)).await {
+        Ok(changed) => changed.inspect(|view| app.sources.put(view)),
+        Err(refusal) => outage::change(app, source, id, decide, Untaken { decision, refusal }).await,
+    }
+}
+
+/// What the source asks for is the inner answer, what becomes of it the outer one.
+async fn change_as<E>(
+    app: &App,
+    source: &Source,
+    (decision, id): (DecisionId, AccountId),
+    decide: impl Fn(&View) -> Result<Wanted, E>,
+) -> Result<Result<View, E>, Refusal> {
+    let mut work = Work::begin(app, source).await?;
+    let held = work.tx.account(work.source.id, id).await?.ok_or_else(|| missing(id))?;
     let before = view(&mut work.tx, held).await?;
-    let wanted = decide(&before)?;
+    let wanted = match decide(&before) {
+        Ok(wanted) => wanted,
+        Err(refused) => return Ok(Err(refused)),
+    };
     let mut view = before.clone();
     let mut doing = Doing::default();
     let active = wanted.active;
     edit(&mut work, &mut doing, &mut view, wanted).await?;
     if let Some(active) = active {
+        if !active {
+            work.takes_away(decision).await?;
+        }
         turn(&mut work, &mut doing, &mut view, active).await?;
     }
     if view.account == before.account && view.person == before.person {
-        return Ok(view);
+        return Ok(Ok(view));
     }
-    work.tx.account_update(&view.account).await.map_err(Refusal::from)?;
+    work.tx.account_update(&view.account).await?;
     finish(work, doing, &view).await?;
-    Ok(view)
+    Ok(Ok(view))
 }
 
 /// Takes over what the source says of somebody, and what follows for their name and address.
@@ -310,16 +343,29 @@ pub(crate) async fn remove<E: From<Refusal>>(
     app: &App,
     source: &Source,
     id: AccountId,
-    check: impl FnOnce(&View) -> Result<(), E>,
+    check: impl Fn(&View) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut work = match while_it_commits(app, Work::begin(app, source)).await {
-        Ok(work) => work,
-        Err(refusal) => return outage::remove(app, source, id, check, refusal).await,
-    };
-    let held = work.tx.account(work.source.id, id).await.map_err(Refusal::from)?.ok_or_else(|| missing(id))?;
+    let decision = DecisionId::new(Uuid::now_v7());
+    match while_it_commits(app, remove_as(app, source, (decision, id), &check)).await {
+        Ok(removed) => removed.inspect(|()| app.sources.forget_account(id)),
+        Err(refusal) => outage::remove(app, source, id, check, Untaken { decision, refusal }).await,
+    }
+}
+
+async fn remove_as<E>(
+    app: &App,
+    source: &Source,
+    (decision, id): (DecisionId, AccountId),
+    check: impl Fn(&View) -> Result<(), E>,
+) -> Result<Result<(), E>, Refusal> {
+    let mut work = Work::begin(app, source).await?;
+    let held = work.tx.account(work.source.id, id).await?.ok_or_else(|| missing(id))?;
     let view = view(&mut work.tx, held).await?;
-    check(&view)?;
-    Ok(delete(work, view).await?)
+    if let Err(refused) = check(&view) {
+        return Ok(Err(refused));
+    }
+    work.takes_away(decision).await?;
+    Ok(Ok(delete(work, view).await?))
 }
 
 async fn delete(mut work: Work<'_>, view: View) -> Result<(), Refusal> {

@@ -1,7 +1,7 @@
 //! Tokens that were good lately, for a database that cannot be asked: whoever offboards by a token still can.
 //!
-//! Only API tokens, by their hashes, for an hour after the database last said that they count. Any token that is revoked
-//! here empties this; one that another replica revokes meanwhile counts here until the hour is over, or until the database
+//! Only API tokens, by their hashes, for an hour after the database last said that they count. Whatever may end a token
+//! here empties this, a revocation as well as its maker's end; one that another replica revokes meanwhile counts here until the hour is over, or until the database
 //! answers. Nothing but a revocation can be done while the database does not answer, so that is all it is good for.
 
 use std::collections::HashMap;

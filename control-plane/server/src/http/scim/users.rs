@@ -103,7 +103,7 @@ pub(super) async fn replace(
     let base = base(&app);
     let view = users::change::<ScimError>(&app, &source, id::<AccountId>(&text)?, |view| {
         require_version(&headers, version(&of_user(view, &base)))?;
-        Ok(wanted)
+        Ok(wanted.clone())
     });
     shown(&app, &query, &view.await?, StatusCode::OK)
 }
