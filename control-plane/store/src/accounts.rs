@@ -1,7 +1,7 @@
 //! Accounts: people as sources know them.
 
-use doorward_domain::{Account, Burst, EndedBy, Principal};
-use doorward_model::{AccountId, PrincipalId, SourceId, Timestamp};
+use doorward_domain::{Account, Burst, EndedBy, Principal, SourceKind};
+use doorward_model::{AccountId, PrincipalId, SourceId, SourceName, Timestamp};
 
 use crate::db::{Row, args};
 use crate::people::{person_columns, principal};
@@ -45,6 +45,19 @@ macro_rules! select_account {
             $tail
         )
     };
+}
+
+/// What a source says of somebody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceWord {
+    /// Whom.
+    pub principal: PrincipalId,
+    /// The source.
+    pub name: SourceName,
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// Since when it says that they are not active.
+    pub suspended_at: Option<Timestamp>,
 }
 
 impl ReadTx {
@@ -111,6 +124,36 @@ impl ReadTx {
     pub async fn accounts_of(&mut self, person: PrincipalId) -> Result<Vec<Account>, StoreError> {
         let sql = select_account!("AND a.principal_id = $1 ORDER BY a.id");
         self.tx.rows(sql, args![person.uuid()]).await?.iter().map(account).collect()
+    }
+
+    /// What sources say of a person, or of everybody, in the order in which they spoke first.
+    ///
+    /// # Errors
+    /// Any [`StoreError`] of reading.
+    pub async fn source_words(&mut self, person: Option<PrincipalId>) -> Result<Vec<SourceWord>, StoreError> {
+        macro_rules! select {
+            ($more:literal) => {
+                concat!(
+                    "SELECT a.principal_id, s.name, s.kind, a.suspended_at FROM accounts a ",
+                    "JOIN sources s ON s.id = a.source_id WHERE a.ended_at IS NULL ",
+                    $more,
+                    " ORDER BY a.id"
+                )
+            };
+        }
+        let rows = match person {
+            Some(person) => self.tx.rows(select!("AND a.principal_id = $1"), args![person.uuid()]).await?,
+            None => self.tx.rows(select!(""), args![]).await?,
+        };
+        let word = |row: &Row| {
+            Ok(SourceWord {
+                principal: PrincipalId::new(row.get("principal_id")?),
+                name: row.parsed("name")?,
+                kind: row.parsed("kind")?,
+                suspended_at: row.time_opt("suspended_at")?,
+            })
+        };
+        rows.iter().map(word).collect()
     }
 
     /// Whose account a person had last at a directory that managed them, and who ended it.

@@ -48,7 +48,7 @@ mod tokens;
 mod turns;
 mod tx;
 
-pub use accounts::Held;
+pub use accounts::{Held, SourceWord};
 pub use attempts::{Ceremony, NewCeremony};
 pub use browse::{DeviceRow, Found, GrantRow, PAGE_ROWS_MAX, PersonRow, Search};
 pub use copy::{Copied, CopyError, Progress, copy};

@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use doorward_control_plane::api::{
-    EndRequest, InvitationMade, Person, PersonEnding, PersonKind, PersonNew, PersonRole, PersonRoleSet,
+    EndRequest, InvitationMade, Person, PersonEnding, PersonKind, PersonNew, PersonRole, PersonRoleSet, PersonSource,
     PersonSponsorSet, PersonState,
 };
 use doorward_model::{Email, PersonName, TimeLimit};
 
 use super::resource::join;
+use super::source::kind as source_kind;
 use super::{device, grant, person_end, person_sync, receipts, time};
 use crate::client::{Client, segment};
 use crate::error::CliError;
@@ -273,6 +274,9 @@ fn details(it: &Person) -> String {
     if !it.groups.is_empty() {
         line("groups", join(&it.groups));
     }
+    for source in &it.sources {
+        line(if source.manages { "managed by" } else { "source" }, source_words(source));
+    }
     line("until", time::short_or(it.until, "no end"));
     format!(
         "{}\n\n{}\n\n{}",
@@ -280,6 +284,12 @@ fn details(it: &Person) -> String {
         device::table(&it.devices, "no devices"),
         grant::table(&it.grants, "no grants")
     )
+}
+
+fn source_words(source: &PersonSource) -> String {
+    let says =
+        source.suspended_at.map_or_else(|| "active".to_owned(), |since| format!("suspended, {}", time::short(since)));
+    format!("{} ({}): {says}", source.name, source_kind(source.kind))
 }
 
 const fn kind(kind: PersonKind) -> &'static str {

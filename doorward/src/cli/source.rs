@@ -55,16 +55,26 @@ pub(super) async fn run(command: SourceCommand, client: &Client, out: Output) ->
     }
 }
 
+/// The word for a kind of source.
+pub(super) const fn kind(kind: SourceSort) -> &'static str {
+    match kind {
+        SourceSort::Scim => "scim",
+        SourceSort::Hook => "hook",
+        SourceSort::File => "file",
+    }
+}
+
 fn table(sources: &[Source]) -> String {
     let mut rows = Rows::new(&["SOURCE", "KIND", "PEOPLE", "SUSPENDED", "BRAKE"]);
     for it in sources {
-        let kind = match it.kind {
-            SourceSort::Scim => "scim",
-            SourceSort::Hook => "hook",
-            SourceSort::File => "file",
-        };
         let brake = it.brake_since.map_or_else(|| "off".to_owned(), |since| format!("on, {}", time::short(since)));
-        rows.add(vec![it.name.to_string(), kind.to_owned(), it.people.to_string(), it.suspended.to_string(), brake]);
+        rows.add(vec![
+            it.name.to_string(),
+            kind(it.kind).to_owned(),
+            it.people.to_string(),
+            it.suspended.to_string(),
+            brake,
+        ]);
     }
     rows.or_else("no sources: people are kept by hand")
 }

@@ -41,7 +41,8 @@ pub use lockdown::{LockdownOutcome, LockdownSet, LockdownStatus};
 pub use notice::{EndNotice, EndingKind};
 pub use outcome::{EndOutcome, EndRequest, Ended, GatewayReceipt};
 pub use person::{
-    Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet, PersonSponsorSet, PersonState,
+    Person, PersonKind, PersonNew, PersonOffboard, PersonRole, PersonRoleSet, PersonSource, PersonSponsorSet,
+    PersonState,
 };
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};

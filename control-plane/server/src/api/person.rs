@@ -1,10 +1,10 @@
 //! People.
 
-use doorward_model::{Email, GroupName, PersonName, TimeLimit, Timestamp};
+use doorward_model::{Email, GroupName, PersonName, SourceName, TimeLimit, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Device, Grant, shapes};
+use super::{Device, Grant, SourceSort, shapes};
 
 /// Who somebody is to the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -71,6 +71,9 @@ pub struct Person {
     /// The groups they are a member of.
     #[schema(value_type = Vec<String>)]
     pub groups: Vec<GroupName>,
+    /// What directories, webhooks and files say of them.
+    #[serde(default)]
+    pub sources: Vec<PersonSource>,
     /// When access ends at the latest.
     pub until: Option<Timestamp>,
     /// When the person was added.
@@ -79,6 +82,20 @@ pub struct Person {
     pub devices: Vec<Device>,
     /// Their grants and those of their groups, ended ones included.
     pub grants: Vec<Grant>,
+}
+
+/// What a source says of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PersonSource {
+    /// The source's name.
+    #[schema(value_type = String)]
+    pub name: SourceName,
+    /// What kind of source it is.
+    pub kind: SourceSort,
+    /// Whether name, address and return are its to say, and nobody's by hand.
+    pub manages: bool,
+    /// Since when it says that they are not active.
+    pub suspended_at: Option<Timestamp>,
 }
 
 /// What somebody may do for others.

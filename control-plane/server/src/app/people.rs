@@ -15,7 +15,7 @@ use super::decide::{Effects, Origin, decide};
 use super::journal::{Decision, Order};
 use super::revocation::Concerned;
 use super::standing::at_this_moment;
-use super::views::{Holder, Names, names, promised};
+use super::views::{Belongs, Holder, Names, names, promised};
 use super::{App, Record, Refusal, Server, Was, allow, allow_read, apply, directory, find, reason, sponsors, views};
 use crate::api::{EndOutcome, Ended, Person, PersonNew, PersonOffboard};
 
@@ -31,6 +31,10 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusa
     for device in read.devices().await? {
         let email = promised(&names.emails, &device.principal)?;
         devices.entry(device.principal).or_default().push(views::device(&device, &email, &app.terms.network, now)?);
+    }
+    let mut sources: HashMap<PrincipalId, Vec<_>> = HashMap::new();
+    for word in read.source_words(None).await? {
+        sources.entry(word.principal).or_default().push(directory::sources::word(word));
     }
     let mut members: HashMap<GroupId, Vec<PrincipalId>> = HashMap::new();
     for (person, groups) in read.memberships().await? {
@@ -53,7 +57,8 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<Person>, Refusa
         let sponsor = person.sponsor.and_then(|id| names.emails.get(&id).cloned());
         let (devices, grants) = (devices.remove(&person.id), grants.remove(&person.id));
         let groups = groups.remove(&person.id).unwrap_or_default();
-        views::person(&person, sponsor, groups, devices.unwrap_or_default(), grants.unwrap_or_default())
+        let belongs = Belongs { groups, sources: sources.remove(&person.id).unwrap_or_default() };
+        views::person(&person, sponsor, belongs, devices.unwrap_or_default(), grants.unwrap_or_default())
     };
     Ok(people.into_iter().map(render).collect())
 }
@@ -94,7 +99,7 @@ pub(crate) async fn add(app: &App, actor: &Actor, new: PersonNew) -> Result<Pers
         }),
     };
     app.commit(tx, record, Outbox::None).await?;
-    Ok(views::person(&person, sponsor.map(|sponsor| sponsor.email), Vec::new(), Vec::new(), Vec::new()))
+    Ok(views::person(&person, sponsor.map(|sponsor| sponsor.email), Belongs::default(), Vec::new(), Vec::new()))
 }
 
 /// Puts a person out for good.
@@ -311,11 +316,12 @@ impl Server {
         let devices = devices.iter().map(|device| views::device(device, &person.email, &self.terms.network, now));
         let names = Names::of_groups(read).await?;
         let groups = find::groups_of(read, person).await?;
+        let sources = read.source_words(Some(person.id)).await?.into_iter().map(directory::sources::word).collect();
         let mut grants = Vec::new();
         for granted in read.grants_for(person.id).await? {
             let holder = names.held_by(granted.grant.to, &person.email)?;
             grants.push(views::grant(self, &granted, &holder, now));
         }
-        Ok(views::person(person, sponsor, groups, devices.collect::<Result<_, _>>()?, grants))
+        Ok(views::person(person, sponsor, Belongs { groups, sources }, devices.collect::<Result<_, _>>()?, grants))
     }
 }

@@ -164,14 +164,24 @@ pub(crate) fn resource(app: &Server, resource: Resource, owner: Option<Email>) -
     }
 }
 
+/// Where a person belongs.
+#[derive(Debug, Default)]
+pub(crate) struct Belongs {
+    /// Their groups.
+    pub(crate) groups: Vec<GroupName>,
+    /// The sources that spoke of them.
+    pub(crate) sources: Vec<api::PersonSource>,
+}
+
 /// Renders a person with what they have.
 pub(crate) fn person(
     person: &Principal,
     sponsor: Option<Email>,
-    groups: Vec<GroupName>,
+    belongs: Belongs,
     devices: Vec<api::Device>,
     grants: Vec<api::Grant>,
 ) -> api::Person {
+    let Belongs { groups, sources } = belongs;
     api::Person {
         email: person.email.clone(),
         name: person.name.clone(),
@@ -180,6 +190,7 @@ pub(crate) fn person(
         sponsor,
         role: person.role.into(),
         groups,
+        sources,
         until: person.not_after,
         created_at: person.created_at,
         devices,

@@ -268,3 +268,46 @@ on_both!(who_answers_for_others_hands_over_and_an_invitation_is_shown_once, |wor
     let dba = world.get("/api/v1/people/dba@agency.example").await;
     assert_eq!((&dba["state"], &dba["sponsor"]), (&json!("active"), &json!("anna@shop.example")));
 });
+
+on_both!(several_people_are_put_out_at_once_after_a_look_at_what_they_have, |world: World| async move {
+    world.furnish().await;
+    for email in ["anna@shop.example", "ben@shop.example", "gone@shop.example"] {
+        world.post("/api/v1/people", json!({ "email": email, "name": "N", "kind": "staff" })).await;
+    }
+    let dba =
+        json!({ "email": "dba@agency.example", "name": "DBA", "kind": "contractor", "sponsor": "anna@shop.example" });
+    world.post("/api/v1/people", dba).await;
+    world.device("anna@shop.example", "phone", 7).await;
+    let list = get(&world, "/admin/people").await;
+    assert!(list.contains(r#"form="leaving" name="email" value="anna@shop.example""#), "{list}");
+    let gateway = Gateway::local(&world, "main").await.obedient();
+
+    let before = world.get("/api/v1/audit/verify").await;
+    let chosen = "email=anna%40shop.example&email=support%40shop.example&email=anna%40shop.example";
+    let (status, _, shown) = form(&world, "/admin/leaving", chosen).await;
+    assert!(status == StatusCode::OK && shown.contains("Put out 2 people") && shown.contains("dba@agency"), "{shown}");
+    let (status, _, shown) = form(&world, "/admin/leaving", "").await;
+    assert!(status == StatusCode::BAD_REQUEST && shown.contains("Nobody was chosen"), "{shown}");
+    assert_eq!(world.get("/api/v1/audit/verify").await, before, "to look changes nothing");
+
+    let several = format!("{chosen}&email=nobody%40shop.example&reason=desk+closed");
+    let (status, _, shown) = form(&world, "/admin/leaving/offboard", &several).await;
+    assert!(status == StatusCode::OK && shown.contains("1 of 3 could not be put out"), "{shown}");
+    assert!(shown.contains("nobody@shop.example") && shown.contains("1 devices"), "{shown}");
+    let state = async |email: &str| world.get(&format!("/api/v1/people/{email}")).await["state"].clone();
+    assert_eq!(
+        (state("anna@shop.example").await, state("support@shop.example").await),
+        (json!("departed"), json!("departed"))
+    );
+    assert_eq!(
+        (state("dba@agency.example").await, state("ben@shop.example").await),
+        (json!("suspended"), json!("active"))
+    );
+    let endings = world.get("/api/v1/people/anna@shop.example/endings").await;
+    assert_eq!(endings[0]["reason"], "desk closed");
+
+    let (status, _, shown) = form(&world, "/admin/leaving/suspend", "email=ben%40shop.example").await;
+    assert!(status == StatusCode::OK && shown.contains("They are suspended"), "{shown}");
+    assert_eq!(state("ben@shop.example").await, "suspended");
+    gateway.abort();
+});

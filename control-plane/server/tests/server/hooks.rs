@@ -37,6 +37,11 @@ on_both!(a_webhook_suspends_at_once_takes_back_whole_and_puts_out_for_good, |wor
     assert_eq!(hr.say("suspended", SUPPORT).await, json!({ "email": SUPPORT, "result": "suspended" }));
     gateway.until(|gateway| gateway.leases.is_empty()).await;
     assert_eq!(hr.say("suspended", SUPPORT).await["result"], "unchanged");
+    let said = world.get(&format!("/api/v1/people/{SUPPORT}")).await["sources"][0].clone();
+    assert_eq!((&said["name"], &said["kind"], &said["manages"]), (&json!("hr"), &json!("hook"), &json!(false)));
+    assert!(said["suspended_at"].is_string(), "{said}");
+    let listed = world.get("/api/v1/people").await;
+    assert!(listed.as_array().unwrap().iter().any(|it| it["sources"][0] == said), "{listed}");
     assert_eq!(hr.say("active", SUPPORT).await["result"], "active");
     gateway.until(|gateway| gateway.leases.len() == 1).await;
     let person = world.get(&format!("/api/v1/people/{SUPPORT}")).await;

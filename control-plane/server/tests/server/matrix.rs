@@ -148,6 +148,7 @@ fn form(method: &str, path: &str) -> &'static [(&'static str, &'static str)] {
         ("POST", "/admin/groups/{name}/join" | "/admin/groups/{name}/leave") => &[("email", NOBODY)],
         ("POST", "/admin/people/{email}/role") => &[("to", "member"), ("was", "member")],
         ("POST", "/admin/people/{email}/sponsor") => &[("to", NOBODY)],
+        ("POST", "/admin/leaving" | "/admin/leaving/offboard" | "/admin/leaving/suspend") => &[("email", NOBODY)],
         ("POST", "/requests/new") => &[("resource", "none"), ("amount", "1"), ("reason", "x")],
         ("POST", "/devices/new") => &[("name", "x")],
         ("POST", "/security/password") => &[("password", "x"), ("repeated", "x")],

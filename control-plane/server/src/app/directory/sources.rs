@@ -2,9 +2,24 @@
 
 use doorward_domain::{Actor, SourceKind};
 use doorward_model::Timestamp;
+use doorward_store::SourceWord;
 
 use crate::api::{self, SourceSort};
 use crate::app::{App, Refusal, allow_read};
+
+const fn sort(kind: SourceKind) -> SourceSort {
+    match kind {
+        SourceKind::Scim => SourceSort::Scim,
+        SourceKind::Hook => SourceSort::Hook,
+        SourceKind::File => SourceSort::File,
+    }
+}
+
+/// Renders what a source says of somebody.
+pub(crate) fn word(word: SourceWord) -> api::PersonSource {
+    let SourceWord { name, kind, suspended_at, .. } = word;
+    api::PersonSource { name, kind: sort(kind), manages: kind.manages_people(), suspended_at }
+}
 
 /// Lists sources with what they hold suspended.
 pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::Source>, Refusal> {
@@ -14,11 +29,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::Source>, R
     for source in read.sources().await? {
         let burst = read.burst(source.id, Timestamp::MAX).await?;
         found.push(api::Source {
-            kind: match source.kind {
-                SourceKind::Scim => SourceSort::Scim,
-                SourceKind::Hook => SourceSort::Hook,
-                SourceKind::File => SourceSort::File,
-            },
+            kind: sort(source.kind),
             name: source.name,
             created_at: source.created_at,
             people: burst.people,

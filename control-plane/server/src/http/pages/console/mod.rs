@@ -5,6 +5,7 @@ mod devices;
 mod gateways;
 mod grants;
 mod groups;
+mod leaving;
 mod list;
 mod lockdown;
 mod overview;
@@ -21,6 +22,9 @@ pub(crate) fn routes() -> Routes {
         .get("/admin/people", people::list)
         .post("/admin/people", people::add)
         .get("/admin/people/{email}", people::show_person)
+        .post("/admin/leaving", leaving::look)
+        .post("/admin/leaving/offboard", leaving::offboard)
+        .post("/admin/leaving/suspend", leaving::suspend)
         .post("/admin/people/{email}/offboard", people::offboard)
         .post("/admin/people/{email}/suspend", people::suspend)
         .post("/admin/people/{email}/restore", people::restore)
