@@ -293,7 +293,7 @@ on_both!(several_people_are_put_out_at_once_after_a_look_at_what_they_have, |wor
     let several = format!("{chosen}&email=nobody%40shop.example&reason=desk+closed");
     let (status, _, shown) = form(&world, "/admin/leaving/offboard", &several).await;
     assert!(status == StatusCode::OK && shown.contains("1 of 3 could not be put out"), "{shown}");
-    assert!(shown.contains("nobody@shop.example") && shown.contains("1 devices"), "{shown}");
+    assert!(shown.contains("nobody@shop.example") && shown.contains("1 device, "), "{shown}");
     let state = async |email: &str| world.get(&format!("/api/v1/people/{email}")).await["state"].clone();
     assert_eq!(
         (state("anna@shop.example").await, state("support@shop.example").await),
