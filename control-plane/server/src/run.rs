@@ -198,10 +198,10 @@ async fn open(
 ) -> Result<App, ControlPlaneError> {
     let store = Store::open(&config.server.database, &config.data_dir).await?;
     let mut read = store.read().await?;
-    let recorded_at_latest = read.latest_recorded_at().await?;
+    let recorded_at_last = read.last_recorded_at().await?;
     let revision = read.revision().await?;
     drop(read);
-    let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
+    let (clock, accounts) = (Clock::start(recorded_at_last), Accounts::open(config, site)?);
     check_replica(config, &store, &feed_authority, &accounts, clock.now()).await?;
     // What the last run left comes before anything else is written.
     let journal = Journal::open(&config.data_dir, &store).await?;

@@ -72,12 +72,13 @@ impl ReadTx {
         self.tx.rows(sql, rows).await?.iter().map(audit_row).collect()
     }
 
-    /// The latest time in the audit: a floor for a clock that was set back.
+    /// The time of the audit's last row: a floor for a clock that was set back. An earlier row may have a later time, from a
+    /// clock that was ahead and is set right.
     ///
     /// # Errors
     /// Any [`StoreError`] of reading.
-    pub async fn latest_recorded_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
-        let row = self.tx.row("SELECT MAX(at) AS at FROM audit", args![]).await?;
+    pub async fn last_recorded_at(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let row = self.tx.row("SELECT at FROM audit ORDER BY seq DESC LIMIT 1", args![]).await?;
         row.map(|row| row.time_opt("at")).transpose().map(Option::flatten)
     }
 

@@ -123,7 +123,7 @@ async fn prune_loop(app: &App) {
     loop {
         ticks.tick().await;
         let Some(_turn) = turn(app, Work::Pruning).await else { continue };
-        logged("old rows could not be deleted", app.store.prune(app.clock.now()).await.map_err(Refusal::from));
+        logged("old rows could not be deleted", app.store.prune(app.clock.settled()).await.map_err(Refusal::from));
     }
 }
 

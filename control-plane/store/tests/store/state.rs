@@ -120,7 +120,7 @@ async fn every_commit_extends_the_chain_and_revisions_have_no_gap(database: Test
     let head = verify_chain(ChainHead::START, &rows).unwrap();
     assert_eq!((head, head.seq), (tx.audit_head().await.unwrap(), 20));
     assert_eq!(tx.audit_tail(3).await.unwrap(), rows[17..]);
-    assert_eq!(tx.latest_recorded_at().await.unwrap(), Some(t(19)));
+    assert_eq!(tx.last_recorded_at().await.unwrap(), Some(rows[19].at));
     assert!(
         !store.write().await.unwrap().commit(entry(20), Outbox::Devices(Vec::new())).await.unwrap().gateways_concerned
     );
