@@ -15,8 +15,11 @@
 mod control_plane;
 mod copies;
 mod disk;
+mod failover;
 mod feed;
 mod gateway;
+mod journal;
+mod session;
 mod wall_clock;
 
 use std::cell::RefCell;
