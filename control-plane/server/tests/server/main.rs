@@ -93,4 +93,6 @@ mod smtp;
 #[cfg(test)]
 mod sync;
 #[cfg(test)]
+mod unconfirmed;
+#[cfg(test)]
 mod world;
