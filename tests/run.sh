@@ -52,6 +52,7 @@ packages() {
     need wg wireguard-tools "the official tools, as clients"
     need wireguard-go wireguard-go "a WireGuard client that nobody here wrote"
     need tcpdump tcpdump "the witness of the scenarios"
+    need faketime faketime "a wall clock that one process of a scenario alone sees"
     need ping iputils-ping "the scenarios"
     need sysctl procps "the scenarios"
     need pebble pebble "a certificate authority for the tests of ACME"

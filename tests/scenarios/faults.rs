@@ -5,17 +5,22 @@
 //!      └── café ── internet ── gateway ── lan0 (witness) ── panel
 //! ```
 //!
-//! Each scenario breaks something from outside, by signals, by a relay or a rule in the feed's way, by what is done to
-//! files; and looks for packets towards the panel that should not be there. Resets are none: the gateway sends them.
+//! Each scenario breaks something from outside, by signals, by a relay or a rule in the feed's way, by a wall clock that one
+//! process alone sees, by what is done to files; and looks for packets towards the panel that should not be there. Resets
+//! are none: the gateway sends them.
 //!
-//! Not here: the wall clock, which cannot be moved for one namespace alone (the core's and the server's tests move both
-//! clocks), and the database while it is away (see `journal.rs`).
+//! Not here: the database while it is away (see `journal.rs`), and a machine that sleeps, which cannot be had here: the
+//! boot clock is moved at a start, and by the core's tests.
 
 mod control_plane;
 mod copies;
 mod disk;
+mod failover;
 mod feed;
 mod gateway;
+mod journal;
+mod session;
+mod wall_clock;
 
 use std::cell::RefCell;
 use std::net::IpAddr;

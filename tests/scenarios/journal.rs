@@ -190,6 +190,30 @@ fn on_a_full_disk_an_offboarding_is_journalled_outlives_a_crash_and_is_written_o
     stage.chat.flows(LONG);
 }
 
+#[test]
+fn where_neither_the_database_nor_a_journal_has_room_an_offboarding_is_refused_and_said_to_be_so() {
+    let shop = Shop::closed(2, &Settings { ttl: "3s", ..Settings::default() });
+    let disk = Disk::mount(&shop.doorward.data);
+    let mut stage = Stage::set(shop);
+    stage.control_plane.kill();
+    let doorward = &stage.shop.doorward;
+    std::fs::remove_file(doorward.data.join("journal")).unwrap();
+    disk.fill();
+    let _again = doorward.start(&stage.shop.world.gateway, &["run", "control-plane"], &[]);
+    doorward.ready(1);
+    let said = doorward.says(&["person", "offboard", LEAVER]);
+    println!("{said:?}");
+    said.refuses(1, &["disk"]);
+    assert_eq!(doorward.json(&["person", "show", LEAVER])["state"], "active", "refused is refused");
+    stage.download.flows(LONG);
+    stage.chat.flows(LONG);
+    disk.free();
+    let outcome = doorward.json(&["person", "offboard", LEAVER, "--reason", "left"]);
+    assert!(outcome["receipts"][0]["enforced_after_ms"].is_u64(), "{outcome}");
+    assert!(matches!(stage.download.ends(LONG).0, End::Cut(_)));
+    written_once(doorward, LEAVER);
+}
+
 /// Makes the same sequence of numbers from the same seed.
 fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

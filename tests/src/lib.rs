@@ -44,5 +44,6 @@ pub mod sign_in;
 pub mod tcp_relay;
 pub mod traffic;
 pub mod wait;
+pub mod wall_clock;
 pub mod witness;
 pub mod world;

@@ -1,4 +1,4 @@
-//! The server's one clock. It never goes back, whatever happens to the wall clock.
+//! The server's one clock. It never falls behind the boot clock, whatever happens to the wall clock.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -9,18 +9,16 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How far wall clock and boot clock may drift apart between two looks before it is called a jump.
 const JUMP_MIN: Duration = Duration::from_secs(2);
-/// How far the wall clock has to go forward against what is known before what time ends for good waits.
-const DOUBTED_MIN: SignedDuration = SignedDuration::from_mins(5);
-/// The same for a start: that long ago something was recorded last, or the wall clock is wrong.
-const DOUBTED_AT_START: SignedDuration = SignedDuration::from_hours(20);
-/// How long it waits, by the boot clock.
-const DOUBT: Duration = Duration::from_secs(3600);
+/// How far ahead a wall clock was that is said to be set right.
+const WRONG_MIN: SignedDuration = SignedDuration::from_mins(5);
+/// How long a wall clock must have gone on evenly after a jump before it is believed: somebody read the alert by then.
+const DOUBT: Duration = Duration::from_hours(24);
 
 /// The later of the wall clock and what the boot clock says has passed since the start.
 ///
-/// A wall clock that is set back lengthens nothing, and neither does a restart: the start is never before the latest
-/// moment that the database has on record. A wall clock that is set forward ends access early, and gives it back when it is
-/// set right; what cannot be given back waits until somebody could look ([`Clock::is_doubted`]).
+/// A wall clock that is set back lengthens nothing, and neither does a restart: the start is never before the last
+/// moment that the database has on record. A wall clock that is set forward ends things early; once it is set right, what
+/// had ended by it alone holds again. So what cannot be taken back asks for [`Clock::settled`].
 #[derive(Debug)]
 pub(crate) struct Clock {
     base: Timestamp,
@@ -37,26 +35,28 @@ pub(crate) struct Jump {
     pub(crate) sets_right: bool,
 }
 
-/// The two clocks at the last look for jumps.
+/// The two clocks at the last look for jumps, and what the jumps since the start add up to.
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     wall: Timestamp,
     boot: Duration,
-    /// Until when, by the boot clock, the wall clock is not believed as far as it goes forward.
-    doubted_until: Duration,
+    believed: SignedDuration,
+    doubted: SignedDuration,
+    doubted_since: Duration,
 }
 
 impl Clock {
-    /// Starts the clock; `recorded_at_latest` is the latest moment on record.
+    /// Starts the clock; `recorded_at_latest` is the last moment on record.
     pub(crate) fn start(recorded_at_latest: Option<Timestamp>) -> Self {
         Self::start_at(Timestamp::now(), boot(), recorded_at_latest)
     }
 
     fn start_at(wall: Timestamp, boot: Duration, recorded_at_latest: Option<Timestamp>) -> Self {
         let base = recorded_at_latest.map_or(wall, |recorded| recorded.max(wall));
-        let silence = recorded_at_latest.map_or(SignedDuration::ZERO, |recorded| wall.duration_since(recorded));
-        let doubted_until = if silence >= DOUBTED_AT_START { boot.saturating_add(DOUBT) } else { Duration::ZERO };
-        Self { base, boot_at_base: boot, seen: Mutex::new(Seen { wall, boot, doubted_until }) }
+        let (believed, doubted) = (SignedDuration::ZERO, SignedDuration::ZERO);
+        // A wall clock that is behind the record was set back while nobody looked: the first look tells it.
+        let seen = Seen { wall: base, boot, believed, doubted, doubted_since: boot };
+        Self { base, boot_at_base: boot, seen: Mutex::new(seen) }
     }
 
     /// Returns the time.
@@ -65,15 +65,25 @@ impl Clock {
     }
 
     fn at(&self, wall: Timestamp, boot: Duration) -> Timestamp {
-        let floor = self.floor(boot);
         // Databases keep microseconds; what is kept and what was said must be the same moment.
-        truncate(floor.max(wall))
+        truncate(self.floor(boot).max(wall))
     }
 
-    /// What the boot clock alone says it is.
     fn floor(&self, boot: Duration) -> Timestamp {
         let passed = SignedDuration::try_from(boot.saturating_sub(self.boot_at_base)).unwrap_or(SignedDuration::ZERO);
         self.base.checked_add(passed).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Returns the time for what cannot be taken back: a wall clock that was set forward counts after a day without another
+    /// jump. Never later than [`Clock::now`].
+    pub(crate) fn settled(&self) -> Timestamp {
+        self.settled_at(Timestamp::now(), boot())
+    }
+
+    fn settled_at(&self, wall: Timestamp, boot: Duration) -> Timestamp {
+        let believed = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).believed;
+        let settled = self.floor(boot).checked_add(believed.max(SignedDuration::ZERO)).unwrap_or(Timestamp::MAX);
+        truncate(settled.min(self.at(wall, boot)))
     }
 
     /// Says by how much the wall clock jumped against the boot clock since the last call, if by 2 s or more.
@@ -83,44 +93,20 @@ impl Clock {
 
     fn jump_at(&self, wall: Timestamp, boot: Duration) -> Option<Jump> {
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let by = seen.jump_to(wall, boot);
-        let is_wrong = self.error(wall, boot) >= DOUBTED_MIN;
-        let sets_right = by <= -DOUBTED_MIN && !is_wrong && self.error(seen.wall, seen.boot) >= DOUBTED_MIN;
-        let doubted_until = if by >= DOUBTED_MIN {
-            boot.saturating_add(DOUBT)
-        } else if sets_right {
-            Duration::ZERO
-        } else {
-            seen.doubted_until
-        };
-        *seen = Seen { wall, boot, doubted_until };
-        (by.unsigned_abs() >= JUMP_MIN).then_some(Jump { by, sets_right })
-    }
-
-    /// How far the wall clock is ahead of what has passed since the start.
-    fn error(&self, wall: Timestamp, boot: Duration) -> SignedDuration {
-        wall.duration_since(self.floor(boot))
-    }
-
-    /// Says whether the wall clock may be wrong, so that nothing should end for good because of the time: it went forward
-    /// by 5 minutes or more within the last hour, or this process began within the last hour 20 hours or more after
-    /// whatever was recorded last.
-    pub(crate) fn is_doubted(&self) -> bool {
-        self.is_doubted_at(Timestamp::now(), boot())
-    }
-
-    fn is_doubted_at(&self, wall: Timestamp, boot: Duration) -> bool {
-        let seen = *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let jump = seen.jump_to(wall, boot);
-        jump >= DOUBTED_MIN || boot < seen.doubted_until
-    }
-}
-
-impl Seen {
-    /// By how much the wall clock went further than the boot clock since.
-    fn jump_to(&self, wall: Timestamp, boot: Duration) -> SignedDuration {
-        let by_boot = SignedDuration::try_from(boot.saturating_sub(self.boot)).unwrap_or(SignedDuration::MAX);
-        wall.duration_since(self.wall).saturating_sub(by_boot)
+        let by_boot = SignedDuration::try_from(boot.saturating_sub(seen.boot)).unwrap_or(SignedDuration::ZERO);
+        let jump = wall.duration_since(seen.wall).saturating_sub(by_boot);
+        (seen.wall, seen.boot) = (wall, boot);
+        if jump.unsigned_abs() >= JUMP_MIN {
+            let doubted = seen.doubted.saturating_add(jump);
+            let sets_right = seen.doubted >= WRONG_MIN && doubted.abs() < WRONG_MIN;
+            seen.doubted = doubted;
+            seen.doubted_since = boot;
+            return Some(Jump { by: jump, sets_right });
+        }
+        if boot.saturating_sub(seen.doubted_since) >= DOUBT {
+            seen.believed = seen.believed.saturating_add(std::mem::take(&mut seen.doubted));
+        }
+        None
     }
 }
 
@@ -165,41 +151,56 @@ mod tests {
     }
 
     #[test]
+    fn a_start_with_a_wall_clock_behind_the_record_is_told_as_a_jump() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), Some(at(5_000)));
+        let back = Jump { by: SignedDuration::from_secs(-4_000), sets_right: false };
+        assert_eq!(clock.jump_at(at(1_002), boot_at(2)), Some(back));
+        assert_eq!(clock.jump_at(at(1_004), boot_at(4)), None);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_forward_settles_after_a_day_without_another_jump() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), None);
+        assert_eq!(clock.settled_at(at(1_010), boot_at(10)), at(1_010));
+        let (day, week) = (86_400, 604_800);
+        let ahead = |seconds: u64| (at(1_000 + week + i64::try_from(seconds).unwrap()), boot_at(seconds));
+        let (wall, boot) = ahead(20);
+        assert_eq!((clock.at(wall, boot), clock.settled_at(wall, boot)), (at(1_020 + week), at(1_020)), "not yet seen");
+        clock.jump_at(wall, boot);
+        assert_eq!(clock.settled_at(wall, boot), at(1_020));
+        let (wall, boot) = ahead(day + 19);
+        clock.jump_at(wall, boot);
+        assert_eq!(clock.settled_at(wall, boot), at(1_019 + 86_400));
+        let (wall, boot) = ahead(day + 20);
+        clock.jump_at(wall, boot);
+        assert_eq!(clock.settled_at(wall, boot), clock.at(wall, boot), "believed");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_right_is_never_believed_to_have_been_ahead() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), None);
+        assert_eq!(clock.jump_at(at(605_800), boot_at(10)).map(|jump| jump.sets_right), Some(false));
+        assert_eq!(clock.jump_at(at(5_000), boot_at(15)).map(|jump| jump.sets_right), Some(false), "not yet");
+        assert_eq!(clock.jump_at(at(1_020), boot_at(20)).map(|jump| jump.sets_right), Some(true));
+        clock.jump_at(at(87_430), boot_at(86_430));
+        assert_eq!(clock.settled_at(at(87_430), boot_at(86_430)), at(87_430));
+        assert_eq!(clock.settled_at(at(700_000), boot_at(86_431)), at(87_431), "nor the next time");
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_settles_no_later_than_the_boot_clock_says() {
+        let clock = Clock::start_at(at(1_000), boot_at(0), None);
+        clock.jump_at(at(-80_000), boot_at(10));
+        clock.jump_at(at(10_000), boot_at(90_010));
+        assert_eq!(clock.settled_at(at(10_000), boot_at(90_010)), at(91_010));
+    }
+
+    #[test]
     fn jumps_are_seen_once_and_drift_is_none() {
         let clock = Clock::start_at(at(1_000), boot_at(0), None);
         assert_eq!(clock.jump_at(at(1_011), boot_at(10)), None);
         assert_eq!(clock.jump_at(at(1_100), boot_at(11)).map(|jump| jump.by), Some(SignedDuration::from_secs(88)));
         assert_eq!(clock.jump_at(at(1_101), boot_at(12)), None);
-        let back = Jump { by: SignedDuration::from_secs(-1_001), sets_right: false };
-        assert_eq!(clock.jump_at(at(101), boot_at(13)), Some(back));
-    }
-
-    #[test]
-    fn a_wall_clock_that_was_set_forward_is_doubted_for_an_hour_or_until_it_is_set_right() {
-        let clock = Clock::start_at(at(1_000), boot_at(0), Some(at(990)));
-        assert!(!clock.is_doubted_at(at(1_100), boot_at(1)), "less than five minutes");
-        assert!(clock.is_doubted_at(at(90_000), boot_at(2)), "before anybody looked for jumps");
-        clock.jump_at(at(90_000), boot_at(2));
-        assert!(clock.is_doubted_at(at(93_500), boot_at(3_502)));
-        assert!(!clock.is_doubted_at(at(93_700), boot_at(3_702)));
-    }
-
-    #[test]
-    fn a_wall_clock_that_is_set_right_again_is_believed_at_once() {
-        let clock = Clock::start_at(at(1_000), boot_at(0), Some(at(990)));
-        assert_eq!(clock.jump_at(at(90_000), boot_at(10)).map(|jump| jump.sets_right), Some(false));
-        assert_eq!(clock.jump_at(at(80_000), boot_at(11)).map(|jump| jump.sets_right), Some(false), "not yet");
-        assert!(clock.is_doubted_at(at(80_001), boot_at(12)));
-        assert_eq!(clock.jump_at(at(1_020), boot_at(20)).map(|jump| jump.sets_right), Some(true));
-        assert!(!clock.is_doubted_at(at(1_021), boot_at(21)));
-    }
-
-    #[test]
-    fn a_start_long_after_the_latest_record_is_doubted_for_an_hour() {
-        let clock = Clock::start_at(at(90_000), boot_at(0), Some(at(1_000)));
-        assert!(clock.is_doubted_at(at(90_100), boot_at(100)));
-        assert!(!clock.is_doubted_at(at(93_700), boot_at(3_700)));
-        assert!(!Clock::start_at(at(61_000), boot_at(0), Some(at(1_000))).is_doubted_at(at(61_001), boot_at(1)));
-        assert!(!Clock::start_at(at(90_000), boot_at(0), None).is_doubted_at(at(90_001), boot_at(1)), "a first start");
+        assert_eq!(clock.jump_at(at(101), boot_at(13)).map(|jump| jump.by), Some(SignedDuration::from_secs(-1_001)));
     }
 }

@@ -11,7 +11,7 @@ use doorward_tests::world::{PANEL, at};
 use super::{AtWork, EMAIL, Halves, LONG, SILENCE, SOON_MICROS, decided, halves, start_control_plane, start_gateway};
 
 /// The files of an SQLite database; the last two are there while it is in use.
-fn database(shop: &Shop) -> [PathBuf; 3] {
+pub(super) fn database(shop: &Shop) -> [PathBuf; 3] {
     ["doorward.db", "doorward.db-wal", "doorward.db-shm"].map(|name| shop.doorward.data.join(name))
 }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use doorward_tests::doorward::{binary, utf8};
 use doorward_tests::process::Process;
+use doorward_tests::service::UdpServer;
 use doorward_tests::shop::{Shop, micros, receipt_ms};
 use doorward_tests::traffic::{Attempt, Traffic, knock_tcp, micros_now};
 use doorward_tests::wait::{holds_for, wait_until};
-use doorward_tests::world::{PANEL, at};
+use doorward_tests::world::{DATABASE, PANEL, at};
 use rustix::process::Signal;
 
 use super::{AtWork, BOUND_MICROS, Halves, LONG, SILENCE, SOON_MICROS, decided, halves, offboard, stays_gone};
@@ -35,6 +36,68 @@ fn a_gateway_frozen_through_a_revocation_lets_nothing_through_when_it_goes_on() 
         shop.status()["last_receipts"][0]["revision"] == outcome["revision"]
     });
     stays_gone(&shop, &at_work);
+}
+
+/// Bytes that wait in the gateway's UDP sockets.
+fn waiting(shop: &Shop) -> u64 {
+    let listed = shop.world.gateway.stdout("ss", &["-H", "-u", "-l", "-n", "sport = :51820"]);
+    listed.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok()).sum()
+}
+
+#[test]
+fn of_what_waited_in_front_of_a_frozen_gateway_nothing_passes_for_whoever_was_put_out_meanwhile() {
+    let Halves { control_plane: _control_plane, gateway, shop } = halves(2);
+    // The leaver's config has the panel's address, and the other one's the database's.
+    shop.resource("questions", &[PANEL[0]], &["udp/53"]);
+    shop.resource("db", &[DATABASE[0]], &["udp/53"]);
+    let _answers = [PANEL, DATABASE].map(|place| UdpServer::start(&shop.world.inside, at(place[0], 53)));
+    let at_work = AtWork::begin(&shop);
+    shop.grant(super::EMAIL, "questions", "1h");
+    let stayer = shop.person("support@shop.example", "db");
+    let _client = shop.client(1, &stayer);
+    let leaving = Traffic::udp_chat(&shop.world.laptops[0], at(PANEL[0], 53));
+    let staying = Traffic::udp_chat(&shop.world.laptops[1], at(DATABASE[0], 53));
+    leaving.flows(LONG);
+    staying.flows(LONG);
+
+    // Datagrams come in while authority holds, and go on coming for long after it ended.
+    gateway.signal(Signal::STOP);
+    wait_until("datagrams in front of the gateway", LONG, || waiting(&shop) > 4_096);
+    let outcome = shop.doorward.json(&["person", "offboard", super::EMAIL]);
+    assert!(outcome["receipts"][0]["enforced_after_ms"].is_null(), "a frozen gateway confirms nothing: {outcome}");
+    wait_until("twice the authority", LONG, || micros_now() - decided(&outcome) > 2 * BOUND_MICROS);
+    let (before, answers) = (at_work.passed(), (leaving.answers(), at_work.download.answers()));
+    println!("{} bytes wait in front of the gateway", waiting(&shop));
+    assert!(waiting(&shop) > 4_096, "nothing waits");
+    gateway.signal(Signal::CONT);
+    holds_for("nothing of it passes", SILENCE, || at_work.passed() == before);
+    assert_eq!((leaving.answers(), at_work.download.answers()), answers, "an answer came back");
+    staying.flows(LONG);
+    at_work.was_reset();
+    assert_eq!(at_work.passed(), before);
+    stays_gone(&shop, &at_work);
+}
+
+#[test]
+fn a_gateway_that_is_restarted_while_its_control_plane_is_frozen_waits_for_it() {
+    let Halves { control_plane, mut gateway, shop } = halves(1);
+    let at_work = AtWork::begin(&shop);
+    control_plane.signal(Signal::STOP);
+    scope(|scope| {
+        let asked = offboard(scope, &shop, super::EMAIL);
+        gateway.kill();
+        at_work.falls_silent();
+        let _gateway = super::start_gateway(&shop);
+        at_work.restart_client(&shop);
+        at_work.stays_silent("a gateway that nobody answers", SILENCE);
+        let before = at_work.passed();
+        control_plane.signal(Signal::CONT);
+        let (_, outcome) = asked.join().unwrap();
+        assert!(outcome.is_some(), "the command comes to its end");
+        shop.doorward.ready(1);
+        stays_gone(&shop, &at_work);
+        assert_eq!(at_work.passed(), before, "a packet after the restart");
+    });
 }
 
 #[test]

@@ -15,7 +15,7 @@ const ALERTS_LOOKED_AT: u32 = 200;
 
 /// Ends what was not used for long enough. Where that is a large share at once nothing ends, and the admins are told.
 pub(super) async fn end(app: &App) -> Result<(), Refusal> {
-    let now = app.clock.now();
+    let now = app.clock.settled();
     let mut read = app.store.read().await?;
     let counts = read.counts(now).await?;
     let mut devices = Vec::new();
@@ -54,7 +54,7 @@ fn before(now: Timestamp, terms: Duration) -> Option<Timestamp> {
 async fn revoke(app: &App, id: DeviceId) -> Result<(), Refusal> {
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let Some(since) = before(now, app.disuse.unused_keys) else { return Ok(()) };
+    let Some(since) = before(app.clock.settled(), app.disuse.unused_keys) else { return Ok(()) };
     // Looked at again inside the transaction: it may have been used, or ended, meanwhile.
     let Some(device) = tx.devices_unused(since).await?.into_iter().find(|device| device.id == id) else {
         return Ok(());
@@ -76,7 +76,7 @@ async fn revoke(app: &App, id: DeviceId) -> Result<(), Refusal> {
 async fn rest(app: &App, id: PrincipalId) -> Result<(), Refusal> {
     let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let Some(since) = before(now, app.disuse.inactive) else { return Ok(()) };
+    let Some(since) = before(app.clock.settled(), app.disuse.inactive) else { return Ok(()) };
     let Some(person) = tx.people_inactive(since).await?.into_iter().find(|person| person.id == id) else {
         return Ok(());
     };

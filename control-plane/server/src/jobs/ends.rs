@@ -1,4 +1,7 @@
 //! Ends that time brings, recorded once each: inside the write transaction, so that replicas do not do it twice.
+//!
+//! Whose time is over loses access by the deadline in the lease, at once. That a device or a person ended for good is
+//! recorded by the settled clock: a clock that jumped for an hour ends nobody.
 
 use doorward_domain::{self as domain, Action, Actor, Grantee, Subject};
 use doorward_model::{EndReason, Timestamp};
@@ -13,17 +16,15 @@ pub(crate) async fn record(app: &App) -> Result<(), Refusal> {
     let now = app.clock.now();
     let mut read = app.store.read().await?;
     let grants = !read.grants_ended_unrecorded(now).await?.is_empty();
-    let devices = !read.devices_expired(now).await?.is_empty();
-    let people = !read.people_ended_unrecorded(now).await?.is_empty();
+    let settled = app.clock.settled();
+    let devices = !read.devices_expired(settled).await?.is_empty();
+    let people = !read.people_ended_unrecorded(settled).await?.is_empty();
     drop(read);
     if grants {
         record_grants(app, now).await?;
     }
-    if app.clock.is_doubted() {
-        return Ok(());
-    }
-    while devices && record_device(app, now).await? {}
-    while people && record_person(app, now).await? {}
+    while devices && record_device(app, settled).await? {}
+    while people && record_person(app, settled).await? {}
     Ok(())
 }
 
@@ -72,9 +73,10 @@ async fn record_grants(app: &App, now: Timestamp) -> Result<(), Refusal> {
 }
 
 /// Ends one device whose time is over for good, so that its address rests and comes back.
-async fn record_device(app: &App, now: Timestamp) -> Result<bool, Refusal> {
+async fn record_device(app: &App, settled: Timestamp) -> Result<bool, Refusal> {
+    let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let Some(device) = tx.devices_expired(now).await?.into_iter().next() else { return Ok(false) };
+    let Some(device) = tx.devices_expired(settled).await?.into_iter().next() else { return Ok(false) };
     tx.device_revoke(device.id, EndReason::DeviceExpired, now).await?;
     let email = tx.person(device.principal).await?.map(|person| person.email);
     let record = Record {
@@ -90,9 +92,10 @@ async fn record_device(app: &App, now: Timestamp) -> Result<bool, Refusal> {
 }
 
 /// Lets one person depart whose own end date came; gateways hear it, so that they refuse the keys by name.
-async fn record_person(app: &App, now: Timestamp) -> Result<bool, Refusal> {
+async fn record_person(app: &App, settled: Timestamp) -> Result<bool, Refusal> {
+    let now = app.clock.now();
     let mut tx = app.store.write().await?;
-    let Some(person) = tx.people_ended_unrecorded(now).await?.into_iter().next() else { return Ok(false) };
+    let Some(person) = tx.people_ended_unrecorded(settled).await?.into_iter().next() else { return Ok(false) };
     tx.person_end_recorded(person.id, now).await?;
     let devices = tx.devices_of(person.id).await?;
     let grants: Vec<_> = tx.grants_of(person.id).await?.into_iter().map(|granted| granted.grant).collect();

@@ -5,8 +5,8 @@
 //! concerns this process alone, its clock, its certificate and its streams, goes on in each.
 //!
 //! Access ends without this: leases carry their deadlines, and gateways compare them on each packet. Only the end of a
-//! sponsor's own time takes something away here, from those they answered for. What ends for good (people, keys) waits for an
-//! hour while this machine's clock is doubted: a clock that is set right again gives back what it took.
+//! sponsor's own time takes something away here, from those they answered for. What ends for good (people, keys)
+//! goes by the settled clock: a wall clock that is set right again gives back what it took.
 
 mod certificates;
 mod disuse;
@@ -82,9 +82,7 @@ async fn ends_loop(app: &App) {
         let Some(_turn) = turn(app, Work::Ends).await else { continue };
         logged("ends could not be recorded", ends::record(app).await);
         logged("the next hours could not be told", hours::tell(app).await);
-        if !app.clock.is_doubted() {
-            logged("departures could not be finished", due::depart(app).await);
-        }
+        logged("departures could not be finished", due::depart(app).await);
     }
 }
 
@@ -103,9 +101,6 @@ async fn disuse_loop(app: &App) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if app.clock.is_doubted() {
-            continue;
-        }
         let Some(_turn) = turn(app, Work::People).await else { continue };
         logged("what nobody uses could not be ended", disuse::end(app).await);
     }
@@ -151,7 +146,7 @@ async fn prune_loop(app: &App) {
     loop {
         ticks.tick().await;
         let Some(_turn) = turn(app, Work::Pruning).await else { continue };
-        logged("old rows could not be deleted", app.store.prune(app.clock.now()).await.map_err(Refusal::from));
+        logged("old rows could not be deleted", app.store.prune(app.clock.settled()).await.map_err(Refusal::from));
     }
 }
 
@@ -178,7 +173,7 @@ fn jumped(app: &App, jump: SignedDuration) -> Alert {
     let effect = if jump.is_negative() {
         "nothing lasts longer for it"
     } else {
-        "what ends by then has ended, though for an hour nobody departs and no key ends for good by time alone"
+        "what ends by then has ended, though nobody departs and no key ends for good by it for a day"
     };
     Alert {
         at: app.clock.now(),

@@ -95,4 +95,6 @@ mod smtp;
 #[cfg(test)]
 mod sync;
 #[cfg(test)]
+mod unconfirmed;
+#[cfg(test)]
 mod world;

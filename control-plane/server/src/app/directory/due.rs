@@ -13,8 +13,8 @@ pub(crate) async fn depart(app: &App) -> Result<(), Refusal> {
 }
 
 async fn depart_one(app: &App) -> Result<bool, Refusal> {
-    let now = app.clock.now();
-    let before = now.checked_sub(app.directory.cooling).unwrap_or(doorward_model::Timestamp::MIN);
+    let settled = app.clock.settled();
+    let before = settled.checked_sub(app.directory.cooling).unwrap_or(doorward_model::Timestamp::MIN);
     let mut read = app.store.read().await?;
     let Some((account, _)) = read.accounts_maybe_due(before).await?.into_iter().next() else { return Ok(false) };
     let source = read.source(account.source).await?.ok_or_else(lost_source)?;
@@ -24,7 +24,7 @@ async fn depart_one(app: &App) -> Result<bool, Refusal> {
     let live = work.tx.accounts_of(account.principal).await?.into_iter().find(|it| it.id == account.id);
     let Some(account) = live else { return Ok(true) };
     let person = work.tx.person(account.principal).await?;
-    let Some(person) = person.filter(|_| account.is_due(&work.source, &app.directory, work.now)) else {
+    let Some(person) = person.filter(|_| account.is_due(&work.source, &app.directory, settled)) else {
         return Ok(false);
     };
     let devices = work.tx.devices_of(person.id).await?;

@@ -147,6 +147,11 @@ fn read(bytes: &[u8]) -> (Found, u64) {
             None => unread = unread.saturating_add(1),
         }
     }
+    // A crash cuts one line off, and behind it there are zeros: more than that was written by something else.
+    let after = bytes.get(end..).unwrap_or_default();
+    if after.iter().filter(|byte| **byte == b'\n').count() > 1 {
+        found.damaged = found.damaged.saturating_add(unread);
+    }
     (found, u64::try_from(end).unwrap_or(u64::MAX))
 }
 
@@ -225,6 +230,18 @@ pub(super) mod tests {
         bytes.replace_range(second + 30..second + 31, "#");
         let (found, end) = read(bytes.as_bytes());
         assert_eq!((ids(&found), found.damaged, end), (vec![1, 3], 1, u64::try_from(bytes.len()).unwrap()));
+    }
+
+    #[test]
+    fn more_than_one_line_behind_the_last_that_nobody_can_read_is_damage_and_no_crash() {
+        let whole = line(&decision(1)).unwrap();
+        let torn = [&whole, "0123456789abcdef {\"id\":\n", "\0\0\0"].concat();
+        assert_eq!(read(torn.as_bytes()).0.damaged, 0);
+        let foreign = [&whole, "not one\nof ours\n", "\0\0\0"].concat();
+        let (found, end) = read(foreign.as_bytes());
+        assert_eq!((ids(&found), end), (vec![1], u64::try_from(whole.len()).unwrap()));
+        assert!(found.damaged > 0);
+        assert!(read(b"all of it\nis something\nelse\n").0.damaged > 0);
     }
 
     proptest! {
