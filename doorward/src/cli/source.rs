@@ -62,6 +62,7 @@ fn table(sources: &[Source]) -> String {
             SourceSort::Scim => "scim",
             SourceSort::Hook => "hook",
             SourceSort::File => "file",
+            SourceSort::Ldap => "ldap",
         };
         let brake = it.brake_since.map_or_else(|| "off".to_owned(), |since| format!("on, {}", time::short(since)));
         rows.add(vec![it.name.to_string(), kind.to_owned(), it.people.to_string(), it.suspended.to_string(), brake]);

@@ -16,6 +16,8 @@ pub enum SourceSort {
     Hook,
     /// A file of people.
     File,
+    /// A directory that is asked over LDAP.
+    Ldap,
 }
 
 /// A source of people.

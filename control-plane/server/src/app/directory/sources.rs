@@ -18,6 +18,7 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::Source>, R
                 SourceKind::Scim => SourceSort::Scim,
                 SourceKind::Hook => SourceSort::Hook,
                 SourceKind::File => SourceSort::File,
+                SourceKind::Ldap => SourceSort::Ldap,
             },
             name: source.name,
             created_at: source.created_at,
