@@ -1,5 +1,5 @@
 //! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, other replicas are
-//! heard, and the portal's certificate is renewed.
+//! heard, a directory is asked, and the portal's certificate is renewed.
 //!
 //! Where several control planes share a database, each kind of work on it is one replica's at a time ([`turn`]). What
 //! concerns this process alone, its clock, its certificate and its streams, goes on in each.
@@ -8,6 +8,7 @@
 //! sponsor's own time takes something away here, from those they answered for.
 
 mod certificates;
+mod directory;
 mod disuse;
 mod ends;
 mod hours;
@@ -49,6 +50,7 @@ pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>,
             notices_loop(&app),
             mails_loop(&app),
             disuse_loop(&app),
+            directory::ask(&app),
             revision_loop(&app),
             replicas::run(&app),
             prune_loop(&app),

@@ -51,6 +51,8 @@ mod idp;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod ldap;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod matrix;
@@ -88,6 +90,8 @@ mod scim_client;
 mod scim_providers;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod slapd;
 #[cfg(test)]
 mod smtp;
 #[cfg(test)]

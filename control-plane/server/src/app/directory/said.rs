@@ -53,6 +53,18 @@ pub(super) async fn say(
     word: Word,
     why: Option<&domain::Reason>,
 ) -> Result<Outcome, Refusal> {
+    say_if(app, source, email, word, why, |_| true).await
+}
+
+/// The same, if their account at the source is still as `still` wants it.
+pub(super) async fn say_if(
+    app: &App,
+    source: &Source,
+    email: &Email,
+    word: Word,
+    why: Option<&domain::Reason>,
+    still: impl FnOnce(Option<&Account>) -> bool,
+) -> Result<Outcome, Refusal> {
     let mut work = Work::begin(app, source).await?;
     let Some(person) = work.tx.person_by_email(email).await? else { return Ok((Became::Unknown, None)) };
     if person.role == Role::Owner && word != Word::Active {
@@ -63,6 +75,9 @@ pub(super) async fn say(
         return Ok((Became::Refused, Some(sentence)));
     }
     let known = work.tx.accounts_of(person.id).await?.into_iter().find(|it| it.source == work.source.id);
+    if !still(known.as_ref()) {
+        return Ok((Became::Unchanged, Some(format!("{email} was changed meanwhile"))));
+    }
     let done = match (person.state, word) {
         (PrincipalState::Departed, _) => Ok((Became::Unchanged, Some(format!("{email} departed already")))),
         (_, Word::Active) => back(work, person, known, why).await,
