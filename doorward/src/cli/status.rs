@@ -113,7 +113,7 @@ fn directory(it: &DirectoryStatus) -> String {
     if let Some(trouble) = &it.trouble {
         let next = time::short_or(it.next_at, "soon");
         text.push_str(&format!(
-            "\n  NOT READ SINCE, {} times (next try {next}): {}\n  Nobody is suspended for it, and who left there is not known here",
+            "\n  NOT READ SINCE, {} in a row (next try {next}): {}\n  Nobody is suspended for it, and who left there is not known here",
             it.failures,
             one_line(trouble)
         ));
@@ -174,7 +174,7 @@ mod tests {
         it.trouble = Some("dc1.shop.example:636 cannot be reached\n\u{1b}[2J".to_owned());
         it.failures = 4;
         let words = directory(&it);
-        assert!(words.contains("NOT READ SINCE, 4 times (next try 2027-01-15T08:00:00Z)"), "{words}");
+        assert!(words.contains("NOT READ SINCE, 4 in a row (next try 2027-01-15T08:00:00Z)"), "{words}");
         assert!(!words.contains('\u{1b}'), "{words}");
         let never = DirectoryStatus { asked_at: None, ..it };
         assert!(directory(&never).contains("not read so far"));

@@ -53,6 +53,8 @@ mod journal;
 #[cfg(test)]
 mod ldap;
 #[cfg(test)]
+mod ldap_hostile;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod matrix;
