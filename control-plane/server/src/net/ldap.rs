@@ -8,6 +8,7 @@ mod error;
 mod settings;
 mod wire;
 
+use std::future::pending;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -86,11 +87,29 @@ impl Asked {
         let (connection, ldap) = LdapConnAsync::from_url_with_settings(settings, &Url::parse("ldapi:///")?).await?;
         let (mut from, mut to) = split(stream);
         let (mut asking, mut heard) = ours.into_split();
+        // Where the connection ends, what came before is still read: a directory may say why and hang up. The library's end of it
+        // ends with that, and `ask` hears so.
+        let hearing = async {
+            let why = wire::hear(&mut from, &mut heard).await;
+            if !matches!(why, LdapError::Closed | LdapError::Io(_)) {
+                return why;
+            }
+            drop(heard);
+            pending().await
+        };
+        let carrying = async {
+            let _ = copy(&mut asking, &mut to).await;
+            pending::<()>().await;
+        };
+        let driving = async {
+            let _ = connection.drive().await;
+            pending::<()>().await;
+        };
         tokio::select! {
             answer = self.ask(ldap, now) => answer,
-            refused = wire::hear(&mut from, &mut heard) => Err(refused),
-            lost = copy(&mut asking, &mut to) => Err(lost.map_or_else(LdapError::Io, |_| LdapError::Closed)),
-            lost = connection.drive() => Err(lost.map_or_else(LdapError::from, |()| LdapError::Closed)),
+            refused = hearing => Err(refused),
+            () = carrying => Err(LdapError::Closed),
+            () = driving => Err(LdapError::Closed),
         }
     }
 

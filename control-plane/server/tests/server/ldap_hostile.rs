@@ -37,7 +37,8 @@ fn entry(attributes: &[u8]) -> Vec<u8> {
     message(&[element(0x64, &[element(0x04, b"uid=a"), element(0x30, attributes)].concat())])
 }
 
-/// Answers each connection's first words with the next of these, and hangs up.
+/// Answers each connection's first words with the next of these, and hangs up after the other side, or where it has nothing to
+/// say.
 async fn answering(answers: Vec<Vec<u8>>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ldap://{}", listener.local_addr().unwrap());
@@ -47,6 +48,7 @@ async fn answering(answers: Vec<Vec<u8>>) -> String {
             let mut request = [0; 1024];
             let _ = stream.read(&mut request).await;
             let _ = stream.write_all(&answer).await;
+            while !answer.is_empty() && stream.read(&mut request).await.is_ok_and(|count| count > 0) {}
         }
     });
     url
@@ -77,6 +79,7 @@ async fn whatever_a_directory_sends_a_round_ends_with_a_sentence_and_the_server_
         LdapSection { url, base, starttls: false, every: Duration::from_secs(3600), ..LdapSection::default() };
     let settings = Settings { ldap: Some(Box::leak(Box::new(section))), ..Settings::default() };
     let world = World::with(TestDatabase::sqlite().await.unwrap(), settings).await;
+    let mut seen = Vec::new();
     for _ in 0..rounds {
         let (status, answer) = eventually(|| async {
             let done = world.call(Method::POST, "/api/v1/sources/ldap/poll", json!({})).await;
@@ -86,7 +89,10 @@ async fn whatever_a_directory_sends_a_round_ends_with_a_sentence_and_the_server_
         let sentence = answer["error"]["message"].as_str().unwrap_or_else(|| panic!("{answer}"));
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
         assert!(sentence.starts_with("nothing was done: the "), "{sentence}");
-        println!("{sentence}");
+        seen.push(sentence.to_owned());
+    }
+    for word in ["closed the connection", "no LDAP", "1048576 bytes", "makes no sense"] {
+        assert!(seen.iter().any(|sentence| sentence.contains(word)), "{word}: {seen:?}");
     }
     assert_eq!(world.get("/api/v1/status").await["directory"]["asked_at"], Value::Null);
 }

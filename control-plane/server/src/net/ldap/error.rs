@@ -77,7 +77,7 @@ pub(crate) enum LdapError {
     Io(#[source] io::Error),
     /// The library could not go on.
     #[error("the connection broke")]
-    Library(#[from] ldap3::LdapError),
+    Library(#[source] ldap3::LdapError),
     /// An address of ours.
     #[error("the connection broke")]
     Url(#[from] url::ParseError),
@@ -111,6 +111,18 @@ fn said(code: u32, text: &str) -> String {
         CODES.iter().find(|(known, _)| *known == code).map_or_else(|| code.to_string(), |(_, name)| (*name).into());
     let text = repeatable(text, TEXT_CHARS_MAX);
     if text.is_empty() { name } else { format!("{name}, {text}") }
+}
+
+impl From<ldap3::LdapError> for LdapError {
+    fn from(error: ldap3::LdapError) -> Self {
+        use ldap3::LdapError::{EndOfStream, IdScrubSend, OpSend, ResultRecv};
+        // The library's end of the connection is gone, because the other one is.
+        if matches!(error, EndOfStream | IdScrubSend { .. } | OpSend { .. } | ResultRecv { .. }) {
+            Self::Closed
+        } else {
+            Self::Library(error)
+        }
+    }
 }
 
 impl LdapError {
