@@ -56,6 +56,7 @@ packages() {
     need ping iputils-ping "the scenarios"
     need sysctl procps "the scenarios"
     need pebble pebble "a certificate authority for the tests of ACME"
+    need slapd slapd "a directory for the tests of asking over LDAP"
     need shellcheck shellcheck "checks our scripts"
     need node nodejs "runs the tests of the pages' modules"
     need valgrind valgrind "counts the instructions that a packet costs"

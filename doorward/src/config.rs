@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
 use doorward_control_plane::{
-    AcmeSection, ControlPlaneConfig, DirectoryTerms, DisuseTerms, MailSection, OidcSection, ServerSection,
+    AcmeSection, ControlPlaneConfig, DirectoryTerms, DisuseTerms, LdapSection, MailSection, OidcSection, ServerSection,
 };
 use doorward_gateway::{GatewayConfig, GatewaySection};
-use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, parse_duration};
+use doorward_model::{DnsName, TunnelNetwork, TunnelNetworkError, deserialize_duration};
 use ipnet::{Ipv4Net, Ipv6Net};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 /// Largest file read, in bytes. It must fit into a pipe, which is how `up` hands it to its children.
 pub(crate) const CONFIG_BYTES_MAX: u64 = 32 * 1024;
@@ -29,6 +29,9 @@ pub(crate) const CONFIG_FROM_STDIN: &str = "-";
 /// Bounds of `[authority] ttl`. Below 2 s a hiccup of the network pauses people; above 10 min a revocation that nobody
 /// can deliver would take too long.
 const AUTHORITY_TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(2)..=Duration::from_secs(600);
+
+/// Bounds of `[ldap] every`. Below 30 s a directory is asked more than it has to tell; above an hour its word is no backstop.
+const LDAP_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_secs(30)..=Duration::from_secs(3600);
 
 /// Why the configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +93,12 @@ pub(crate) enum ConfigError {
         /// What was asked for.
         share: u8,
     },
+    /// `[ldap] every` is out of bounds.
+    #[error("[ldap] every = \"{}s\" is out of bounds: give 30s to 1h", every.as_secs())]
+    LdapEvery {
+        /// What was asked for.
+        every: Duration,
+    },
 }
 
 /// The file's shape.
@@ -100,6 +109,7 @@ struct DoorwardToml {
     acme: AcmeSection,
     mail: MailSection,
     oidc: OidcSection,
+    ldap: LdapSection,
     gateway: GatewaySection,
     network: NetworkSection,
     authority: AuthoritySection,
@@ -130,7 +140,7 @@ impl Default for NetworkSection {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AuthoritySection {
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_duration")]
     ttl: Duration,
 }
 
@@ -144,18 +154,18 @@ impl Default for AuthoritySection {
 #[serde(deny_unknown_fields, default)]
 struct SignInSection {
     /// Zero, the default: leases follow grants alone.
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_duration")]
     window: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DirectorySection {
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_duration")]
     cooling: Duration,
     /// In percent.
     brake_share: u8,
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_duration")]
     brake_within: Duration,
 }
 
@@ -169,9 +179,9 @@ impl Default for DirectorySection {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PeopleSection {
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_duration")]
     unused_keys: Duration,
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "deserialize_duration")]
     inactive: Duration,
 }
 
@@ -182,21 +192,6 @@ impl Default for PeopleSection {
     }
 }
 
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a span such as \"30s\", \"15m\" or \"12h\"")]
-    enum Span {
-        Text(String),
-        Number(u64),
-    }
-    match Span::deserialize(deserializer)? {
-        Span::Text(text) => parse_duration(&text).map_err(serde::de::Error::custom),
-        // A bare 0 needs no unit.
-        Span::Number(0) => Ok(Duration::ZERO),
-        Span::Number(number) => Err(serde::de::Error::custom(format!("{number} has no unit: write \"{number}s\""))),
-    }
-}
-
 /// The configuration, checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -204,6 +199,7 @@ pub(crate) struct Config {
     acme: AcmeSection,
     mail: MailSection,
     oidc: OidcSection,
+    ldap: LdapSection,
     gateway: GatewaySection,
     network: TunnelNetwork,
     zone: DnsName,
@@ -272,6 +268,9 @@ impl Config {
         if !AUTHORITY_TTL.contains(&file.authority.ttl) {
             return Err(ConfigError::AuthorityTtl { ttl: file.authority.ttl });
         }
+        if !LDAP_EVERY.contains(&file.ldap.every) {
+            return Err(ConfigError::LdapEvery { every: file.ldap.every });
+        }
         let DirectorySection { cooling, brake_share, brake_within } = file.directory;
         if !(1..=100).contains(&brake_share) {
             return Err(ConfigError::BrakeShare { share: brake_share });
@@ -283,6 +282,7 @@ impl Config {
             acme: file.acme,
             mail: file.mail,
             oidc: file.oidc,
+            ldap: file.ldap,
             gateway: file.gateway,
             network,
             zone: file.network.zone,
@@ -312,6 +312,7 @@ impl Config {
             opened: Vec::new(),
             mail: self.mail.clone(),
             oidc: self.oidc.clone(),
+            ldap: self.ldap.clone(),
             network: self.network,
             zone: self.zone.clone(),
             routes: self.routes,

@@ -103,6 +103,7 @@ fn bounds_and_host_bits_are_refused_with_what_to_write() {
     assert!(refusal("[authority]\nttl = \"1s\"\n", &[]).contains("give 2s to 10m"));
     assert!(refusal("[authority]\nttl = \"11m\"\n", &[]).contains("give 2s to 10m"));
     assert!(refusal("[network]\nv4 = \"100.80.0.5/16\"\n", &[]).contains("write 100.80.0.0/16"));
+    assert!(refusal("[ldap]\nevery = \"5s\"\n", &[]).contains("give 30s to 1h"));
     assert!(refusal("[directory]\nbrake_share = 0\n", &[]).contains("give 1 to 100"));
     let directory = parse("[directory]\ncooling = \"1h\"\nbrake_share = 30\n", &[]).unwrap().control_plane().directory;
     assert_eq!((directory.cooling, directory.brake_share), (Duration::from_secs(3600), 30));
@@ -163,7 +164,7 @@ fn every_key_is_in_the_reference_and_in_the_example_and_nothing_else_is() {
     let reference = include_str!("../../docs/configuration.md");
     let example = include_str!("../../deploy/example/doorward.toml");
     let sections = keys_of_the_file();
-    assert_eq!(sections.len(), 10, "{sections:?}");
+    assert_eq!(sections.len(), 11, "{sections:?}");
     for section in sections {
         let part = |text: &'static str, begin: &str, end: &str| {
             let after = text.split_once(begin).unwrap_or_else(|| panic!("no [{section}]")).1;

@@ -36,4 +36,4 @@ pub use name::{DeviceName, GatewayName, GroupName, NameError, PersonName, Resour
 pub use network::{ServiceAddress, TunnelNetwork, TunnelNetworkError};
 pub use resource::{Allow, AllowError, PortRange, Protocol, Target, TargetError};
 pub use steering::{is_steering, repeatable};
-pub use window::{Interval, Span, TimeLimit, TimeLimitError, parse_duration};
+pub use window::{Interval, Span, TimeLimit, TimeLimitError, deserialize_duration, parse_duration};

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Longest span taken: ten years. More is a slip of the keyboard, and arithmetic past it may overflow.
 const SPAN_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
@@ -69,6 +69,25 @@ pub fn parse_duration(text: &str) -> Result<Duration, TimeLimitError> {
     let count: u64 = digits.parse().map_err(|_| too_long())?;
     let seconds = count.checked_mul(seconds_per_unit).ok_or_else(too_long)?;
     if seconds > SPAN_MAX.as_secs() { Err(too_long()) } else { Ok(Duration::from_secs(seconds)) }
+}
+
+/// Reads a span of a configuration file: `"15m"`, or a bare 0.
+///
+/// # Errors
+/// An error of the format's for anything else.
+pub fn deserialize_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a span such as \"30s\", \"15m\" or \"12h\"")]
+    enum Span {
+        Text(String),
+        Number(u64),
+    }
+    match Span::deserialize(deserializer)? {
+        Span::Text(text) => parse_duration(&text).map_err(serde::de::Error::custom),
+        // A bare 0 needs no unit.
+        Span::Number(0) => Ok(Duration::ZERO),
+        Span::Number(number) => Err(serde::de::Error::custom(format!("{number} has no unit: write \"{number}s\""))),
+    }
 }
 
 /// When something ends: after a span, or at a time.

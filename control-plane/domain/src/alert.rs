@@ -41,6 +41,8 @@ pub enum AlertKind {
     DirectoryBrake,
     /// A directory said something about who is active that cannot be read.
     DirectoryUnreadable,
+    /// A directory that is asked for its people does not answer, or not so that it can be believed; or it does again.
+    DirectorySilent,
 }
 
 /// The kinds with their words; a gateway's kinds are written as the feed writes them.
@@ -67,6 +69,7 @@ const WORDS: &[(AlertKind, &str)] = &[
     (AlertKind::Disuse, "disuse"),
     (AlertKind::DirectoryBrake, "directory_brake"),
     (AlertKind::DirectoryUnreadable, "directory_unreadable"),
+    (AlertKind::DirectorySilent, "directory_silent"),
 ];
 
 impl AlertKind {
@@ -99,7 +102,8 @@ impl AlertKind {
             | Self::CertificateEnds
             | Self::Disuse
             | Self::DirectoryBrake
-            | Self::DirectoryUnreadable => true,
+            | Self::DirectoryUnreadable
+            | Self::DirectorySilent => true,
             Self::Gateway(
                 GatewayEventKind::Denied
                 | GatewayEventKind::EndpointMoved

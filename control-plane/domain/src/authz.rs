@@ -219,6 +219,8 @@ actions! {
     SourceUndo = "source.undo",
     /// Let what a directory did to many at once take its course.
     SourceConfirm = "source.confirm",
+    /// Ask a directory for its people now.
+    SourcePoll = "source.poll",
     /// Change what a directory manages: a name, an address, a group's name.
     SourceUpdate = "source.update",
 }
@@ -362,7 +364,8 @@ const fn need(action: Action) -> Need {
         | Action::GatewayRemove
         | Action::TokenRevoke
         | Action::SourceTokenRevoke
-        | Action::SourceConfirm => Need::Admin,
+        | Action::SourceConfirm
+        | Action::SourcePoll => Need::Admin,
         Action::PersonAdd
         | Action::PersonRestore
         | Action::PersonUpdate

@@ -9,6 +9,7 @@ mod account;
 mod brake;
 mod hook;
 mod kind;
+mod round;
 mod sync;
 
 use doorward_model::{GroupId, GroupName, SourceId, SourceName, Timestamp};
@@ -19,6 +20,7 @@ pub(crate) use self::brake::is_too_many;
 pub use self::brake::{Burst, DirectoryTerms, PEOPLE_MIN};
 pub use self::hook::{DeliveryId, HOOK_PEOPLE_MAX, HookMessage, Word, hook_signatures, hook_signed, hook_time};
 pub use self::kind::SourceKind;
+pub use self::round::{Absence, RoundAnswer, RoundDoubt, RoundPerson, RoundPlan};
 pub use self::sync::{SyncChange, SyncColumns, SyncPerson, SyncPlan, SyncRow};
 use crate::{Denial, Principal, PrincipalState, Role};
 

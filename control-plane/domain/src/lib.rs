@@ -44,10 +44,10 @@ pub use credential::{
 pub use denial::{Denial, DenialCode};
 pub use device::{Device, DeviceState, NewDevice, Revocation};
 pub use directory::{
-    Account, Burst, DeliveryId, DirectoryTerms, EndedBy, HOOK_PEOPLE_MAX, HookMessage, Mail, PEOPLE_MIN, Profile,
-    Return, SOURCE_TOKENS_MAX, Source, SourceGroup, SourceKind, SourceToken, SyncChange, SyncColumns, SyncPerson,
-    SyncPlan, SyncRow, Turn, Word, group_name, hook_signatures, hook_signed, hook_time, managed, may_be_adopted,
-    may_be_edited, taken,
+    Absence, Account, Burst, DeliveryId, DirectoryTerms, EndedBy, HOOK_PEOPLE_MAX, HookMessage, Mail, PEOPLE_MIN,
+    Profile, Return, RoundAnswer, RoundDoubt, RoundPerson, RoundPlan, SOURCE_TOKENS_MAX, Source, SourceGroup,
+    SourceKind, SourceToken, SyncChange, SyncColumns, SyncPerson, SyncPlan, SyncRow, Turn, Word, group_name,
+    hook_signatures, hook_signed, hook_time, managed, may_be_adopted, may_be_edited, taken,
 };
 pub use disuse::{DisuseTerms, is_doubtful};
 pub use gateway::{Gateway, Introduction, Receipt};

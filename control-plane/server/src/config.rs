@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_domain::{DirectoryTerms, DisuseTerms};
-use doorward_model::{DnsName, Email, GroupName, TunnelNetwork};
+use doorward_model::{DnsName, Email, GroupName, SourceName, TunnelNetwork};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -133,6 +133,70 @@ impl fmt::Debug for OidcSection {
     }
 }
 
+/// `[ldap]` of `doorward.toml`: a directory that is asked for its people every few minutes.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LdapSection {
+    /// Where it is, such as `ldaps://dc1.shop.example`. Absent: nobody is asked.
+    pub url: Option<String>,
+    /// What people call it: the source's name. Absent: `ldap`.
+    pub name: Option<SourceName>,
+    /// Where people are in it, such as `dc=shop,dc=example`.
+    pub base: Option<String>,
+    /// Which entries are people's (RFC 4515). Absent: all with an address.
+    pub filter: Option<String>,
+    /// The attributes with people's addresses.
+    pub email: Vec<String>,
+    /// The account that asks. Absent: nobody in particular, or whoever the client's certificate says.
+    pub bind_dn: Option<String>,
+    /// Its password; `DOORWARD_LDAP_PASSWORD` keeps it out of the file.
+    pub password: Option<String>,
+    /// A file with the password instead, which is read anew each time.
+    pub password_file: Option<PathBuf>,
+    /// How often it is asked, from the end of one round to the next.
+    #[serde(deserialize_with = "doorward_model::deserialize_duration")]
+    pub every: Duration,
+    /// Whether `ldap://` goes over to TLS before anything is said; without it only at a loopback address.
+    pub starttls: bool,
+    /// Certificates in PEM that are trusted there instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// A certificate that this client shows, in PEM, where the directory asks for one.
+    pub certificate: Option<PathBuf>,
+    /// Its private key in PEM.
+    pub key: Option<PathBuf>,
+}
+
+impl Default for LdapSection {
+    fn default() -> Self {
+        Self {
+            url: None,
+            name: None,
+            base: None,
+            filter: None,
+            email: vec!["mail".to_owned()],
+            bind_dn: None,
+            password: None,
+            password_file: None,
+            every: Duration::from_secs(300),
+            starttls: true,
+            ca_file: None,
+            certificate: None,
+            key: None,
+        }
+    }
+}
+
+impl fmt::Debug for LdapSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut section = f.debug_struct("LdapSection");
+        section
+            .field("url", &self.url)
+            .field("base", &self.base)
+            .field("bind_dn", &self.bind_dn)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Where certificates are asked for unless the owner says otherwise: Let's Encrypt.
 pub(crate) const ACME_DIRECTORY: &str = "https://acme-v02.api.letsencrypt.org/directory";
 
@@ -177,6 +241,8 @@ pub struct ControlPlaneConfig {
     pub mail: MailSection,
     /// The identity provider.
     pub oidc: OidcSection,
+    /// The directory that is asked for its people.
+    pub ldap: LdapSection,
     /// The certificate of a public authority.
     pub acme: AcmeSection,
     /// TCP ports that were opened already, because this process may not open them: each serves the setting that names its

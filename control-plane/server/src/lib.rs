@@ -19,7 +19,7 @@ mod run;
 use std::pin::Pin;
 
 pub use client_text::{ClientTextError, wg_quick};
-pub use config::{AcmeSection, ControlPlaneConfig, MailSection, OidcSection, ServerSection};
+pub use config::{AcmeSection, ControlPlaneConfig, LdapSection, MailSection, OidcSection, ServerSection};
 pub use doorward_domain::{DirectoryTerms, DisuseTerms};
 pub use error::ControlPlaneError;
 pub use http::pages::page_routes;

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use crate::Shutdown;
 use crate::api::GatewayReceipt;
+use crate::app::directory::poll;
 use crate::app::health::in_time;
 use crate::app::{App, Refusal};
 
@@ -114,6 +115,16 @@ async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
         values.push(("people", "People who are active", counts.people));
         values.push(("devices", "Devices that are not revoked", counts.devices));
         values.push(("grants", "Grants that hold or begin later", counts.grants));
+    }
+    if let Ok(Some(directory)) = in_time(poll::status(&app)).await {
+        values.push(("directory_failures", "Rounds of asking the directory in a row that failed", directory.failures));
+        if let Some(age) = directory.age_seconds {
+            values.push((
+                "directory_age_seconds",
+                "How long ago the last good round of asking the directory began",
+                age,
+            ));
+        }
     }
     let mut registry = Registry::with_prefix("doorward");
     let waiting = u64::try_from(app.journal.overlay().waiting().len()).unwrap_or(u64::MAX);

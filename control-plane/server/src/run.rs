@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_domain::LeaseTerms;
+use doorward_domain::{LeaseTerms, SourceKind};
 use doorward_store::{SiteKey, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
 use crate::net::{
-    Acme, Certificates, FeedAuthority, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
+    Acme, Certificates, FeedAuthority, Ldap, PlainAcceptor, SocketAccess, TlsAcceptor, UnixAcceptor, bind_unix,
     create_data_dir, feed_tls, open_certificates, portal_tls, serve, sha256,
 };
 use crate::router::{challenge_router, feed_router, local_router, web_router};
@@ -196,10 +196,19 @@ async fn open(
     Tls { certificates, acme }: Tls,
     shutdown: &Shutdown,
 ) -> Result<App, ControlPlaneError> {
+    let ldap = Ldap::new(&config.ldap)?;
     let store = Store::open(&config.server.database, &config.data_dir).await?;
     let mut read = store.read().await?;
     let recorded_at_latest = read.latest_recorded_at().await?;
     let revision = read.revision().await?;
+    if let Some(ldap) = &ldap
+        && let Some(other) = read.source_by_name(&ldap.name).await?.filter(|source| source.kind != SourceKind::Ldap)
+    {
+        return Err(ControlPlaneError::Config(format!(
+            "`[ldap] name = \"{}\"` is a source of another kind ({}) already: choose another name",
+            other.name, other.kind
+        )));
+    }
     drop(read);
     let (clock, accounts) = (Clock::start(recorded_at_latest), Accounts::open(config, site)?);
     check_replica(config, &store, &feed_authority, &accounts, clock.now()).await?;
@@ -223,6 +232,7 @@ async fn open(
         replicas: Replicas::new(config.server.replica.as_deref(), clock.now()),
         terms: LeaseTerms { network: config.network, sign_in_window: config.sign_in_window },
         directory: config.directory,
+        ldap,
         disuse: config.disuse,
         source_rate: SourceRate::default(),
         zone: config.zone.clone(),

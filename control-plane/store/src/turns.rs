@@ -30,6 +30,8 @@ pub enum Work {
     Pruning,
     /// What follows from people's sources: cooling periods, lists, inactivity.
     People,
+    /// Asking a directory for its people.
+    Directory,
 }
 
 impl Work {
@@ -41,6 +43,7 @@ impl Work {
             Self::Mails => 3,
             Self::Pruning => 4,
             Self::People => 5,
+            Self::Directory => 6,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! `doorward status`.
 
-use doorward_control_plane::api::{Certificate, CertificateSource, DatabaseStatus, EndingKind, Status};
+use doorward_control_plane::api::{
+    Certificate, CertificateSource, DatabaseStatus, DirectoryStatus, EndingKind, Status,
+};
 
 use super::{gateway, lockdown, time};
 use crate::client::Client;
@@ -26,6 +28,9 @@ fn words(status: &Status) -> String {
     );
     if let Some(line) = database(&status.database) {
         text = format!("{line}\n\n{text}");
+    }
+    if let Some(it) = &status.directory {
+        text.push_str(&format!("\n{}\n", directory(it)));
     }
     if let Some(mail) = &status.mail
         && mail.waiting > 0
@@ -92,6 +97,30 @@ fn database(it: &DatabaseStatus) -> Option<String> {
     }
 }
 
+/// Says how late a departure in the directory may be known here.
+fn directory(it: &DirectoryStatus) -> String {
+    let (name, url) = (&it.name, one_line(&it.url));
+    let read = match (it.asked_at, it.age_seconds, it.delay_seconds) {
+        (Some(at), Some(age), Some(delay)) => format!(
+            "read {} ({age} s ago), {} addresses, {} of people here; a departure there counts within {delay} s",
+            time::short(at),
+            it.addresses,
+            it.known
+        ),
+        _ => "not read so far".to_owned(),
+    };
+    let mut text = format!("Directory {name} ({url}): {read}");
+    if let Some(trouble) = &it.trouble {
+        let next = time::short_or(it.next_at, "soon");
+        text.push_str(&format!(
+            "\n  NOT READ SINCE, {} in a row (next try {next}): {}\n  Nobody is suspended for it, and who left there is not known here",
+            it.failures,
+            one_line(trouble)
+        ));
+    }
+    text
+}
+
 /// Says whose certificate the portal has, until when, and how to know it.
 pub(crate) fn certificate(it: &Certificate) -> String {
     let digest = fingerprint(&it.sha256);
@@ -120,6 +149,36 @@ fn fingerprint(hexadecimal: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_directorys_delay_is_shown_and_what_is_wrong() {
+        let at = doorward_model::Timestamp::from_second(1_800_000_000).unwrap();
+        let mut it = DirectoryStatus {
+            name: "ldap".parse().unwrap(),
+            url: "ldaps://dc1.shop.example".to_owned(),
+            every_seconds: 300,
+            delay_seconds: Some(301),
+            asked_at: Some(at),
+            age_seconds: Some(40),
+            took_ms: Some(700),
+            addresses: 1_500,
+            known: 37,
+            strangers: 1_463,
+            failures: 0,
+            trouble: None,
+            next_at: Some(at),
+        };
+        let words = directory(&it);
+        assert!(words.contains("(40 s ago), 1500 addresses, 37 of people here"), "{words}");
+        assert!(words.ends_with("counts within 301 s"), "{words}");
+        it.trouble = Some("dc1.shop.example:636 cannot be reached\n\u{1b}[2J".to_owned());
+        it.failures = 4;
+        let words = directory(&it);
+        assert!(words.contains("NOT READ SINCE, 4 in a row (next try 2027-01-15T08:00:00Z)"), "{words}");
+        assert!(!words.contains('\u{1b}'), "{words}");
+        let never = DirectoryStatus { asked_at: None, ..it };
+        assert!(directory(&never).contains("not read so far"));
+    }
 
     #[test]
     fn the_certificate_is_shown_with_what_to_compare_and_what_is_wrong() {

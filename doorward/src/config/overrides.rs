@@ -8,11 +8,12 @@ use toml::{Table, Value};
 use super::{ConfigError, DoorwardToml, syntax};
 
 /// Sections and the variables' beginnings.
-const SECTIONS: [(&str, &str); 10] = [
+const SECTIONS: [(&str, &str); 11] = [
     ("server", "DOORWARD_SERVER_"),
     ("acme", "DOORWARD_ACME_"),
     ("mail", "DOORWARD_MAIL_"),
     ("oidc", "DOORWARD_OIDC_"),
+    ("ldap", "DOORWARD_LDAP_"),
     ("gateway", "DOORWARD_GATEWAY_"),
     ("network", "DOORWARD_NETWORK_"),
     ("authority", "DOORWARD_AUTHORITY_"),

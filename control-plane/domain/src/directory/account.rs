@@ -242,7 +242,7 @@ pub(crate) mod tests {
     use crate::SourceKind;
     use crate::lease::fixtures::{device, grant, person, t};
 
-    fn account() -> Account {
+    pub(crate) fn account() -> Account {
         Account {
             id: AccountId::new(Uuid::from_u128(1)),
             source: SourceId::new(Uuid::from_u128(1)),

@@ -14,6 +14,8 @@ pub enum SourceKind {
     Hook,
     /// A file of people that admins hand in.
     File,
+    /// A directory that is asked over LDAP every few minutes.
+    Ldap,
 }
 
 impl SourceKind {
@@ -24,6 +26,7 @@ impl SourceKind {
             Self::Scim => "scim",
             Self::Hook => "hook",
             Self::File => "file",
+            Self::Ldap => "ldap",
         }
     }
 
@@ -32,17 +35,27 @@ impl SourceKind {
     pub const fn noun(self) -> &'static str {
         match self {
             Self::Scim => "scim",
-            Self::Hook | Self::File => "source",
+            Self::Hook | Self::File | Self::Ldap => "source",
         }
     }
 
     /// Says whether such a source manages people: they are its own, it goes on saying whether they are active, and an admin's
-    /// word does not overrule it. Others say something once, of anybody.
+    /// word does not overrule it. Others take access away, from anybody.
     #[must_use]
     pub const fn manages_people(self) -> bool {
         match self {
             Self::Scim => true,
-            Self::Hook | Self::File => false,
+            Self::Hook | Self::File | Self::Ldap => false,
+        }
+    }
+
+    /// Says whether such a source says again and again who is there: its people are those it has accounts for, and whoever
+    /// comes back against its word is not its business until it says that they are active.
+    #[must_use]
+    pub const fn is_asked(self) -> bool {
+        match self {
+            Self::Ldap => true,
+            Self::Scim | Self::Hook | Self::File => false,
         }
     }
 }
@@ -57,10 +70,10 @@ impl FromStr for SourceKind {
     type Err = Denial;
 
     fn from_str(text: &str) -> Result<Self, Denial> {
-        [Self::Scim, Self::Hook, Self::File]
+        [Self::Scim, Self::Hook, Self::File, Self::Ldap]
             .into_iter()
             .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| Denial::invalid("a source's kind is `scim`, `hook` or `file`"))
+            .ok_or_else(|| Denial::invalid("a source's kind is `scim`, `hook`, `file` or `ldap`"))
     }
 }
 
@@ -70,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_kind_is_read_as_it_is_written() {
-        for kind in [SourceKind::Scim, SourceKind::Hook, SourceKind::File] {
+        for kind in [SourceKind::Scim, SourceKind::Hook, SourceKind::File, SourceKind::Ldap] {
             assert_eq!(kind.to_string().parse(), Ok(kind));
         }
         assert!("SCIM".parse::<SourceKind>().is_err());

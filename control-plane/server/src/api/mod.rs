@@ -47,7 +47,11 @@ pub use person::{
 pub use request::{Request, RequestApproval, RequestApproved, RequestNew, RequestState};
 pub use resource::{Resource, ResourceNew, ResourceOwnerSet, ResourceSpanSet};
 pub use scim::{ScimAdopt, ScimDecided, ScimSource, ScimToken, ScimTokenMade, ScimTokenNew, ScimTokenRevoke};
-pub use source::{Hook, HookMade, HookNew, HookRevoke, HookSecretShown, Source, SourceSort};
-pub use status::{Alert, Certificate, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
+pub use source::{
+    Hook, HookMade, HookNew, HookRevoke, HookSecretShown, PollMissing, PollWanted, Polled, Source, SourceSort,
+};
+pub use status::{
+    Alert, Certificate, CertificateSource, DatabaseStatus, DirectoryStatus, MailStatus, RecentReceipt, Status,
+};
 pub use sync::{PeopleSync, PeopleSynced, SyncChanged, SyncCompared, SyncGone, SyncLeft, SyncLine, SyncProblem};
 pub use token::{ApiToken, ApiTokenMade, ApiTokenNew};

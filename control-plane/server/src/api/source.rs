@@ -1,6 +1,6 @@
 //! Sources of people, and webhooks, for admins; what webhooks themselves send is in `docs/webhook.md`.
 
-use doorward_model::{SourceName, Timestamp};
+use doorward_model::{Email, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -16,6 +16,8 @@ pub enum SourceSort {
     Hook,
     /// A file of people.
     File,
+    /// A directory that is asked over LDAP.
+    Ldap,
 }
 
 /// A source of people.
@@ -34,6 +36,54 @@ pub struct Source {
     pub suspended: u64,
     /// Where the brake is on: from when on changes count to the burst.
     pub brake_since: Option<Timestamp>,
+    /// Where it is asked: when the last round began that was read to its end.
+    pub asked_at: Option<Timestamp>,
+    /// Where it is asked: how long a departure there may take to count here, in seconds, while rounds are read to their end.
+    pub delay_seconds: Option<u64>,
+}
+
+/// `POST /api/v1/sources/{name}/poll`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PollWanted {
+    /// Whether it is only shown what a round would do.
+    pub dry_run: bool,
+}
+
+/// A round of asking a directory: what it did, or would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Polled {
+    /// Whether it was done.
+    pub done: bool,
+    /// Addresses that the directory has.
+    pub addresses: u64,
+    /// People here whom it has or had.
+    pub known: u64,
+    /// Addresses of the directory that are nobody's here.
+    pub strangers: u64,
+    /// Who is in the directory for the first time.
+    #[schema(value_type = Vec<String>)]
+    pub first_seen: Vec<Email>,
+    /// Who is suspended.
+    pub suspended: Vec<PollMissing>,
+    /// Who is there again.
+    #[schema(value_type = Vec<String>)]
+    pub back: Vec<Email>,
+    /// Owners who are missing: they are put out by hand.
+    pub owners: Vec<PollMissing>,
+    /// Who is disabled there, and stays because somebody took them back by hand.
+    #[schema(value_type = Vec<String>)]
+    pub kept: Vec<Email>,
+}
+
+/// Somebody whom a directory does not have, or has as disabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PollMissing {
+    /// Who.
+    #[schema(value_type = String)]
+    pub email: Email,
+    /// Which of the two, in words.
+    pub why: String,
 }
 
 /// `POST /api/v1/hooks`.

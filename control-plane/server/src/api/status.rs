@@ -1,6 +1,6 @@
 //! The state of the whole in one answer.
 
-use doorward_model::{DeviceId, Email, GatewayName, Timestamp};
+use doorward_model::{DeviceId, Email, GatewayName, SourceName, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -37,6 +37,41 @@ pub struct Status {
     pub ends_soon: Vec<EndNotice>,
     /// How mails about ends go; `null` where none are sent.
     pub mail: Option<MailStatus>,
+    /// How asking the directory for its people goes; `null` where none is asked.
+    pub directory: Option<DirectoryStatus>,
+}
+
+/// A directory that is asked for its people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DirectoryStatus {
+    /// The source.
+    #[schema(value_type = String)]
+    pub name: SourceName,
+    /// Where it is.
+    pub url: String,
+    /// How often it is asked, in seconds.
+    pub every_seconds: u64,
+    /// How long a departure there may take to count here, in seconds, while rounds are read to their end; `null` before the
+    /// first one.
+    pub delay_seconds: Option<u64>,
+    /// When the last round began that was read to its end: who left later is not known yet.
+    pub asked_at: Option<Timestamp>,
+    /// How long ago that was, in seconds.
+    pub age_seconds: Option<u64>,
+    /// How long that round took, in milliseconds, with what followed from it.
+    pub took_ms: Option<u64>,
+    /// Addresses that it has.
+    pub addresses: u64,
+    /// People here whom it has or had.
+    pub known: u64,
+    /// Addresses of it that are nobody's here.
+    pub strangers: u64,
+    /// Rounds that failed since.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub trouble: Option<String>,
+    /// When it is asked next.
+    pub next_at: Option<Timestamp>,
 }
 
 /// The database. While it does not answer, what else the status says is what this server knows by itself: the gateways that

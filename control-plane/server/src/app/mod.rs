@@ -61,7 +61,7 @@ use crate::api::Routes;
 use crate::clock::Clock;
 use crate::feed::{History, Hub, Replicas};
 use crate::http::{SourceRate, Visits};
-use crate::net::{Acme, Certificates, FeedAuthority};
+use crate::net::{Acme, Certificates, FeedAuthority, Ldap};
 
 /// The answer of a JSON route: the body, with a status where it is not 200.
 pub(crate) type Answer<T, S = ()> = Result<<S as Answered<T>>::Body, Refusal>;
@@ -105,6 +105,8 @@ pub(crate) struct Server {
     pub(crate) terms: LeaseTerms,
     /// What holds for every directory.
     pub(crate) directory: DirectoryTerms,
+    /// The directory that is asked for its people, where one is.
+    pub(crate) ldap: Option<Ldap>,
     /// After how long what nobody uses ends.
     pub(crate) disuse: DisuseTerms,
     /// How much each directory may ask for.

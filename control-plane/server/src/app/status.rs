@@ -2,6 +2,7 @@
 
 use doorward_domain::{Actor, Alert, Receipt};
 
+use super::directory::poll;
 use super::health::in_time;
 use super::{App, Refusal, allow_read, gateways, lockdown, notices};
 use crate::api::{self, CertificateSource, DatabaseStatus, MailStatus, RecentReceipt, Status};
@@ -44,6 +45,7 @@ async fn read(app: &App) -> Result<Status, Refusal> {
             Some(MailStatus { waiting, failing, error })
         }
     };
+    let directory = poll::status(app).await?;
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now,
@@ -59,6 +61,7 @@ async fn read(app: &App) -> Result<Status, Refusal> {
         alerts: urgent(read.alerts_recent(ALERTS_READ).await?),
         ends_soon,
         mail,
+        directory,
     })
 }
 
@@ -81,6 +84,7 @@ fn known(app: &App) -> Status {
         alerts: urgent(waiting),
         ends_soon: Vec::new(),
         mail: None,
+        directory: None,
     }
 }
 

@@ -1,5 +1,5 @@
 //! What happens by itself: ends that time brings are recorded, clocks are watched, old rows are pruned, other replicas are
-//! heard, and the portal's certificate is renewed.
+//! heard, a directory is asked, and the portal's certificate is renewed.
 //!
 //! Where several control planes share a database, each kind of work on it is one replica's at a time ([`turn`]). What
 //! concerns this process alone, its clock, its certificate and its streams, goes on in each.
@@ -9,6 +9,7 @@
 //! goes by the settled clock: a wall clock that is set right again gives back what it took.
 
 mod certificates;
+mod directory;
 mod disuse;
 mod ends;
 mod hours;
@@ -56,6 +57,7 @@ pub(crate) async fn run(app: App, certificate_files: Option<(PathBuf, PathBuf)>,
             mails_loop(&app),
             disuse_loop(&app),
             sources_loop(&app),
+            directory::ask(&app),
             revision_loop(&app),
             replicas::run(&app),
             prune_loop(&app),

@@ -3,6 +3,7 @@
 mod acme;
 mod certificates;
 mod files;
+mod ldap;
 mod mail;
 mod plain;
 mod provider;
@@ -14,6 +15,7 @@ mod unix;
 pub(crate) use acme::{Acme, AcmeError, renewal_of, warning_of};
 pub(crate) use certificates::{FeedAuthority, sha256};
 pub(crate) use files::{create_data_dir, file_error};
+pub(crate) use ldap::{Ldap, LdapError};
 pub(crate) use mail::{Mail, MailError};
 pub(crate) use plain::PlainAcceptor;
 pub(crate) use provider::{LoggedOut, Provider, ProviderError, Vouched};

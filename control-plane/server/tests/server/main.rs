@@ -53,6 +53,10 @@ mod journal;
 #[cfg(test)]
 mod journal_sources;
 #[cfg(test)]
+mod ldap;
+#[cfg(test)]
+mod ldap_hostile;
+#[cfg(test)]
 mod logins;
 #[cfg(test)]
 mod matrix;
@@ -90,6 +94,8 @@ mod scim_client;
 mod scim_providers;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod slapd;
 #[cfg(test)]
 mod smtp;
 #[cfg(test)]

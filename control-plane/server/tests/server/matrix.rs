@@ -131,6 +131,7 @@ fn api_body(method: &str, path: &str) -> Body {
             | "/api/v1/scim/sources/{name}/confirm"
             | "/api/v1/sources/{name}/undo"
             | "/api/v1/sources/{name}/confirm"
+            | "/api/v1/sources/{name}/poll"
             | "/api/v1/owner/link"
             | "/api/v1/logout",
         ) => json!({}),

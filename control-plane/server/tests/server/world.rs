@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use doorward_control_plane::api::Routes;
 use doorward_control_plane::{
-    ControlPlaneConfig, ControlPlaneError, DirectoryTerms, DisuseTerms, Ready, ServerSection, Shutdown, run_announcing,
+    ControlPlaneConfig, ControlPlaneError, DirectoryTerms, DisuseTerms, LdapSection, Ready, ServerSection, Shutdown,
+    run_announcing,
 };
 use doorward_model::TunnelNetwork;
 use doorward_store::test_support::TestDatabase;
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) issuer: Option<&'static str>,
     pub(crate) directory: DirectoryTerms,
     pub(crate) disuse: DisuseTerms,
+    /// `[ldap]`.
+    pub(crate) ldap: Option<&'static LdapSection>,
     /// `[oidc] only`.
     pub(crate) only: bool,
     /// `[oidc] groups_claim`.
@@ -71,6 +74,7 @@ impl Default for Settings {
             issuer: None,
             directory: DirectoryTerms::default(),
             disuse: DisuseTerms::default(),
+            ldap: None,
             only: false,
             groups_claim: None,
             groups: &[],
@@ -240,6 +244,7 @@ pub(crate) fn config(folder: &Path, database: &str, settings: Settings) -> Contr
             ..ServerSection::default()
         },
         acme: doorward_control_plane::AcmeSection::default(),
+        ldap: settings.ldap.cloned().unwrap_or_default(),
         opened: Vec::new(),
         mail: doorward_control_plane::MailSection {
             url: settings.mail.map(ToOwned::to_owned),

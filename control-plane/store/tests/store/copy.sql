@@ -51,3 +51,5 @@ INSERT INTO decisions (id, decided_at, written_at) VALUES (x'0000000000000000000
 INSERT INTO hook_secrets (id, source_id, sealed, created_at, created_by)
     VALUES (x'0000000000000000000000000000aa0e', x'0000000000000000000000000000aa0b', x'00ff', 1, 'local:0');
 INSERT INTO hook_deliveries (source_id, delivery, begun_at) VALUES (x'0000000000000000000000000000aa0b', x'0a', 1);
+INSERT INTO source_rounds (source_id, settings, asked_at, next_at, failures, error, took_micros, addresses, known, strangers)
+    VALUES (x'0000000000000000000000000000aa0b', x'00ff', 1, 2, 1, 'no answer', 0, 0, 0, 0);

@@ -11,6 +11,7 @@ mod disuse;
 mod hooks;
 mod people;
 mod replicas;
+mod rounds;
 mod service_addresses;
 mod sources;
 mod state;

@@ -143,7 +143,7 @@ pub(crate) async fn refresh(app: &App) -> Result<(), Refusal> {
                 let keys = hooks::keys(app, &mut read, &source).await?;
                 known.hooks.insert(source.name.clone(), (source, keys));
             }
-            SourceKind::File => {}
+            SourceKind::File | SourceKind::Ldap => {}
         }
     }
     let owners = read.people_of_role(Role::Owner).await?;

@@ -90,7 +90,7 @@ pub(crate) async fn undo(app: &App, actor: &Actor, name: &SourceName) -> Result<
     let since = source.brake_since.unwrap_or(Timestamp::MAX);
     let (mut people, mut devices, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for (account, person) in tx.accounts_in_burst(source.id, since).await? {
-        match take_back(&mut tx, &account, &person, now).await {
+        match take_back(&mut tx, &source, &account, &person, now).await {
             Ok(Some(concerned)) => devices.extend(concerned),
             Ok(None) => {
                 left.push(format!("{} is suspended by hand, or by another source", person.email));
@@ -113,6 +113,7 @@ pub(crate) async fn undo(app: &App, actor: &Actor, name: &SourceName) -> Result<
 
 async fn take_back(
     tx: &mut WriteTx,
+    source: &Source,
     account: &Account,
     person: &Principal,
     now: Timestamp,
@@ -121,8 +122,13 @@ async fn take_back(
     let devices = tx.devices_of(person.id).await?;
     let back = way_back(tx, account).await?;
     let turn = account.turn_on(person, &devices, back, now)?;
-    // It does not count as one more that the source took back.
-    tx.account_update(&Account { reactivated_at: account.reactivated_at, ..turn.account }).await?;
+    if source.kind.is_asked() && account.held_at.is_none() {
+        // It would say the same again in a few minutes.
+        tx.account_end(account.id, EndedBy::Hand, now).await?;
+    } else {
+        // It does not count as one more that the source took back.
+        tx.account_update(&Account { reactivated_at: account.reactivated_at, ..turn.account }).await?;
+    }
     let Some(effect) = turn.effect else { return Ok(None) };
     tx.effect_apply(&effect, now).await?;
     Ok(Some(effect.devices_concerned))

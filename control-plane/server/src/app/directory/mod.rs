@@ -10,6 +10,8 @@ pub(crate) mod hooks;
 pub(crate) mod known;
 pub(crate) mod manage;
 mod outage;
+pub(crate) mod poll;
+mod round;
 mod said;
 pub(crate) mod sources;
 pub(crate) mod sync;
@@ -17,7 +19,7 @@ pub(crate) mod tokens;
 pub(crate) mod users;
 
 use doorward_domain::{
-    self as domain, Account, Action, Actor, Alert, AlertKind, Burst, Group, Principal, Return, Source, Subject,
+    self as domain, Account, Action, Actor, Alert, AlertKind, Burst, EndedBy, Group, Principal, Return, Source, Subject,
 };
 use doorward_model::{DecisionId, DeviceId, Timestamp};
 use doorward_store::{Outbox, WriteTx};
@@ -58,7 +60,7 @@ impl<'a> Work<'a> {
     async fn burst(&mut self) -> Result<Burst, Refusal> {
         let since = self.source.counted_since(&self.app.directory, self.now);
         let burst = self.tx.burst(self.source.id, since).await?;
-        if self.source.kind.manages_people() {
+        if self.source.kind.manages_people() || self.source.kind.is_asked() {
             return Ok(burst);
         }
         let active = self.tx.counts(self.now).await?.people;
@@ -92,7 +94,9 @@ impl<'a> Work<'a> {
         }
         let waits =
             self.source.brake_since.is_some() || self.burst().await?.trips_with_one_more_on(&self.app.directory);
-        if waits {
+        // The first who waits is told for all of them.
+        let is_first = self.tx.accounts_in_burst(self.source.id, Timestamp::MAX).await?.is_empty();
+        if waits && is_first {
             let (name, noun) = (&self.source.name, self.source.kind.noun());
             self.alerts.push(format!(
                 "{name} takes many people back at once: whoever is one too many stays suspended until somebody looked; \
@@ -148,6 +152,11 @@ pub(crate) async fn note_by_hand(
                 let email = &person.email;
                 let way = format!("keep them by hand with `doorward scim release {email}`");
                 return Err(domain::managed(&format!("whether {email} is active"), &source.name, &way).into());
+            }
+            if account.suspended_at.is_some() && source.kind.is_asked() {
+                // It would say the same again in a few minutes.
+                tx.account_end(account.id, EndedBy::Hand, now).await?;
+                continue;
             }
             account = Account { by_hand_at: None, suspended_at: None, held_at: None, deleted_at: None, ..account };
         } else {

@@ -57,13 +57,25 @@ pub(super) async fn say(
     why: Option<&domain::Reason>,
 ) -> Result<Outcome, Refusal> {
     let decision = DecisionId::new(Uuid::now_v7());
-    let saying = say_as(app, source, decision, email, (word, why));
+    let saying = say_as(app, source, (decision, email), (word, why), |_| true);
     // What gives something back has all the time it needs.
     let said = if word == Word::Active { saying.await } else { while_it_commits(app, saying).await };
     match said {
         Err(refusal) => outage::say(app, source, email, (word, why), Untaken { decision, refusal }).await,
         said => said,
     }
+}
+
+/// The same, if their account at the source is still as `still` wants it; and in the database alone, for who asks again.
+pub(super) async fn say_if(
+    app: &App,
+    source: &Source,
+    email: &Email,
+    word: Word,
+    why: Option<&domain::Reason>,
+    still: impl FnOnce(Option<&Account>) -> bool,
+) -> Result<Outcome, Refusal> {
+    say_as(app, source, (DecisionId::new(Uuid::now_v7()), email), (word, why), still).await
 }
 
 /// Why a source does not put out an owner.
@@ -74,9 +86,9 @@ pub(super) fn owner(email: &Email) -> String {
 async fn say_as(
     app: &App,
     source: &Source,
-    decision: DecisionId,
-    email: &Email,
+    (decision, email): (DecisionId, &Email),
     (word, why): (Word, Option<&domain::Reason>),
+    still: impl FnOnce(Option<&Account>) -> bool,
 ) -> Result<Outcome, Refusal> {
     let mut work = Work::begin(app, source).await?;
     let Some(person) = work.tx.person_by_email(email).await? else { return Ok((Became::Unknown, None)) };
@@ -87,6 +99,9 @@ async fn say_as(
         return Ok((Became::Refused, Some(sentence)));
     }
     let known = work.tx.accounts_of(person.id).await?.into_iter().find(|it| it.source == work.source.id);
+    if !still(known.as_ref()) {
+        return Ok((Became::Unchanged, Some(format!("{email} was changed meanwhile"))));
+    }
     let done = match (person.state, word) {
         (PrincipalState::Departed, _) => Ok((Became::Unchanged, Some(format!("{email} departed already")))),
         (_, Word::Active) => back(work, person, known, why).await,

@@ -4,6 +4,7 @@ use doorward_domain::{Actor, SourceKind};
 use doorward_model::Timestamp;
 use doorward_store::SourceWord;
 
+use super::poll;
 use crate::api::{self, SourceSort};
 use crate::app::{App, Refusal, allow_read};
 
@@ -12,6 +13,7 @@ const fn sort(kind: SourceKind) -> SourceSort {
         SourceKind::Scim => SourceSort::Scim,
         SourceKind::Hook => SourceSort::Hook,
         SourceKind::File => SourceSort::File,
+        SourceKind::Ldap => SourceSort::Ldap,
     }
 }
 
@@ -28,6 +30,8 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::Source>, R
     let mut found = Vec::new();
     for source in read.sources().await? {
         let burst = read.burst(source.id, Timestamp::MAX).await?;
+        let asked = app.ldap.as_ref().filter(|ldap| ldap.name == source.name);
+        let good = read.source_rounds(source.id).await?.and_then(|rounds| rounds.good);
         found.push(api::Source {
             kind: sort(source.kind),
             name: source.name,
@@ -35,6 +39,8 @@ pub(crate) async fn list(app: &App, actor: &Actor) -> Result<Vec<api::Source>, R
             people: burst.people,
             suspended: burst.people.saturating_sub(burst.active),
             brake_since: source.brake_since,
+            asked_at: good.map(|good| good.at),
+            delay_seconds: good.zip(asked).map(|(good, ldap)| poll::delay(ldap, &good)),
         });
     }
     Ok(found)

@@ -70,7 +70,7 @@ async fn everybody(read: &mut ReadTx) -> Result<Vec<SyncPerson>, Refusal> {
             match source.kind {
                 SourceKind::Scim => drop(managed.insert(account.principal, source.name.clone())),
                 SourceKind::File => drop(missed.insert(account.principal, account.suspended_at.is_some())),
-                SourceKind::Hook => {}
+                SourceKind::Hook | SourceKind::Ldap => {}
             }
         }
     }

@@ -110,6 +110,7 @@ pub(crate) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(source::list))
         .routes(routes!(source::undo))
         .routes(routes!(source::confirm))
+        .routes(routes!(source::poll))
         .routes(routes!(source::hooks, source::add_hook))
         .routes(routes!(source::revoke_hook))
         .routes(routes!(status::show))

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 use doorward_model::SourceName;
 
 use super::Refusals;
-use crate::api::{Hook, HookMade, HookNew, HookRevoke, ScimDecided, Source, shapes};
-use crate::app::directory::{hooks, manage, sources};
+use crate::api::{Hook, HookMade, HookNew, HookRevoke, PollWanted, Polled, ScimDecided, Source, shapes};
+use crate::app::directory::{hooks, manage, poll, sources};
 use crate::app::{Answer, App, Caller, Refusal};
 use crate::http::{ApiJson, ApiPath, ApiQuery};
 
@@ -36,6 +36,18 @@ pub(crate) async fn confirm(
     ApiPath(name): ApiPath<SourceName>,
 ) -> Answer<ScimDecided> {
     manage::confirm(&app, &caller.0, &name).await.map(axum::Json)
+}
+
+/// Asks a directory for its people now, or says what a round would do.
+#[utoipa::path(post, path = "/api/v1/sources/{name}/poll", tag = "sources", params(("name" = shapes::SourceName, Path)),
+    request_body = PollWanted, responses((status = 200, body = Polled), Refusals))]
+pub(crate) async fn poll(
+    State(app): State<App>,
+    caller: Caller,
+    ApiPath(name): ApiPath<SourceName>,
+    ApiJson(wanted): ApiJson<PollWanted>,
+) -> Answer<Polled> {
+    poll::by_hand(&app, &caller.0, &name, wanted).await.map(axum::Json)
 }
 
 /// Lists webhooks with their secrets' dates.

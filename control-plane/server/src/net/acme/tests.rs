@@ -12,6 +12,7 @@ fn acme(names: &[&str], change: impl FnOnce(&mut ControlPlaneConfig)) -> Result<
             terms_agreed: true,
             ..AcmeSection::default()
         },
+        ldap: crate::LdapSection::default(),
         opened: Vec::new(),
         mail: crate::MailSection::default(),
         oidc: crate::OidcSection::default(),
