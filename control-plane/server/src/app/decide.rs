@@ -211,7 +211,8 @@ fn what_it_means(app: &App, waiting: &Waiting) -> Vec<String> {
                 .to_owned(),
         );
     }
-    let nobody = waiting.concerned.is_empty();
+    // A control plane at which no gateway ever was knows of nobody's devices.
+    let nobody = waiting.concerned.is_empty() && app.journal.roster.counts().devices > 0;
     let unknown = match &waiting.decision.order {
         Order::Offboard { email, .. } | Order::Suspend { email } => (nobody && waiting.decision.person.is_none())
             .then(|| format!("nobody with the address {email} has a device at a gateway")),

@@ -113,8 +113,7 @@ pub(crate) async fn outcome(app: &App, commitment: Commitment, ended: Ended) -> 
     let revision = commitment.revision.map_or_else(|| app.hub.revision(), |revision| revision.0);
     let decided_at = commitment.decided_at;
     if !commitment.gateways_concerned {
-        // Nobody had anything to lose, so there is nothing to confirm.
-        let (receipts, warnings) = Collected::default();
+        let (receipts, warnings) = earlier(app, commitment).await;
         return EndOutcome { revision, decided_at, ended, receipts, warnings, journalled: false };
     }
     let (answer, answered) = oneshot::channel();
@@ -124,6 +123,19 @@ pub(crate) async fn outcome(app: &App, commitment: Commitment, ended: Ended) -> 
         (Vec::new(), vec!["the gateways' receipts could not be collected: see `doorward status`".to_owned()])
     });
     EndOutcome { revision, decided_at, ended, receipts, warnings, journalled: false }
+}
+
+/// Nothing was left to lose. What took it may be on its way to gateways still: nobody is told that it is over before that.
+/// Who took it follows the receipts.
+async fn earlier(app: &App, commitment: Commitment) -> Collected {
+    let behind = |name: &GatewayName| {
+        let enforces = app.hub.state(name).revision.map(Revision);
+        enforces < commitment.revision && commitment.confirmation(app, name).is_none()
+    };
+    let connected: Vec<GatewayName> = commitment.connected.iter().filter(|name| behind(name)).cloned().collect();
+    let commitment = Commitment { connected, ..commitment };
+    wait(app, &commitment, commitment.connected.clone(), RECEIPT_TIMEOUT).await;
+    render(app, &commitment, &[])
 }
 
 /// Follows the gateways' receipts for what was taken from these devices, without making anybody wait for them.

@@ -57,3 +57,22 @@ on_both!(
     },
     database
 );
+
+on_both!(whoever_takes_away_what_is_taken_already_hears_of_it_when_gateways_do, |world: World| async move {
+    world.furnish().await;
+    let mut gateway = Gateway::local(&world, "main").await;
+    let offboard = || world.post("/api/v1/people/support@shop.example/offboard", json!({}));
+    let confirming = async {
+        gateway.until(|gateway| gateway.leases.is_empty()).await;
+        let rows = async || world.get("/api/v1/audit/tail?lines=50").await["rows"].as_array().unwrap().clone();
+        let twice = async || rows().await.iter().filter(|row| row["action"] == "person.offboard").count() == 2;
+        eventually(async || twice().await.then_some(())).await;
+        gateway.confirm(Vec::new()).await;
+    };
+    let ((first, second), ()) = tokio::join!(async { tokio::join!(offboard(), offboard()) }, confirming);
+    for outcome in [&first, &second] {
+        assert!(outcome["receipts"][0]["enforced_after_ms"].is_u64(), "{first} {second}");
+    }
+    // Once everything is confirmed there is nothing to wait for.
+    assert_eq!(offboard().await["receipts"], json!([]));
+});

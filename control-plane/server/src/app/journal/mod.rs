@@ -55,6 +55,8 @@ pub(crate) struct Journal {
     file: Mutex<Option<JournalFile>>,
     overlay: watch::Sender<Arc<Overlay>>,
     alerts: Mutex<Vec<Alert>>,
+    /// Lines of the last run that could not be read.
+    damaged: usize,
     pub(crate) roster: Roster,
     pub(crate) remembered: Remembered,
     path: std::path::PathBuf,
@@ -94,6 +96,7 @@ impl Journal {
             file: Mutex::new(file),
             overlay: watch::Sender::new(Arc::new(Overlay::new(waiting, grown))),
             alerts: Mutex::default(),
+            damaged: found.damaged,
             roster: Roster::default(),
             remembered: Remembered::default(),
             path,

@@ -18,6 +18,14 @@ const START_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Writes what the last run left, before anything is served.
 pub(crate) async fn settle(app: &App) {
+    if app.journal.damaged > 0 {
+        let message = format!(
+            "{} lines of the journal cannot be read: its disk lost what it had confirmed, so look at who was to be put out lately, \
+             and put them out once more",
+            app.journal.damaged
+        );
+        alerts::raise(app, alert(app, AlertKind::RevocationJournalled, message)).await;
+    }
     let left = app.journal.overlay().waiting().len();
     if left == 0 {
         return;
