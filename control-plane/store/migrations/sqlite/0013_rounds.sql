@@ -16,6 +16,3 @@ CREATE TABLE source_rounds (
     known       INTEGER NOT NULL,
     strangers   INTEGER NOT NULL
 ) STRICT;
-
--- A program of before cannot read a source of the kind 'ldap'.
-UPDATE schema_floor SET version = 13;

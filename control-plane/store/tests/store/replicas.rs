@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use doorward_model::{GatewayName, Revision};
+use doorward_domain::{Source, SourceKind};
+use doorward_model::{GatewayName, Revision, SourceId};
 use doorward_store::test_support::TestDatabase;
 use doorward_store::{Confirmed, GatewaySession, Outbox, Replica, SiteKey, Store, StoreError, Word, Work};
 use uuid::Uuid;
@@ -210,4 +211,28 @@ async fn an_older_replica_runs_beside_a_schema_that_says_it_may_and_not_beside_a
     raw!(&database, "UPDATE schema_floor SET version = 9999");
     let refusal = database.open().await.unwrap_err();
     assert!(matches!(refusal, StoreError::NewerSchema { found: 9_999, .. }), "{refusal}");
+}
+
+#[tokio::test]
+async fn an_older_replica_may_stay_until_a_directory_is_asked_that_it_cannot_read() {
+    let database = TestDatabase::postgres().await.unwrap();
+    let store = database.open().await.unwrap();
+    let floor = async || -> i64 {
+        let mut connection = crate::common::postgres(&database).await;
+        sqlx::query_scalar("SELECT version FROM schema_floor").fetch_one(&mut connection).await.unwrap()
+    };
+    for (kind, expected) in [(SourceKind::Scim, 9), (SourceKind::Hook, 9), (SourceKind::Ldap, 13)] {
+        let source = Source {
+            id: SourceId::new(Uuid::now_v7()),
+            name: kind.as_str().parse().unwrap(),
+            kind,
+            created_at: t(1),
+            brake_since: None,
+            brake_cleared_at: None,
+        };
+        let mut tx = store.write().await.unwrap();
+        tx.source_add(&source).await.unwrap();
+        tx.commit(entry(2), Outbox::None).await.unwrap();
+        assert_eq!(floor().await, expected, "{kind:?}");
+    }
 }
