@@ -6,7 +6,7 @@ use doorward_store::Outbox;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::health::in_time;
+use super::health::in_time_if_up;
 use super::secret::fresh_secret;
 use super::{App, Record, Refusal, allow, allow_read};
 use crate::api::{ApiToken, ApiTokenMade, ApiTokenNew};
@@ -77,7 +77,7 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<Actor>, Refu
         return Ok(None);
     }
     let (hash, now) = (TokenHash::of(token.as_bytes()), app.clock.now());
-    let found = match in_time(async { Ok(app.store.read().await?.api_token(&hash, now).await?) }).await {
+    let found = match in_time_if_up(app, async { Ok(app.store.read().await?.api_token(&hash, now).await?) }).await {
         Ok(Some(found)) => found,
         Ok(None) => {
             app.journal.remembered.learn(&hash, None);

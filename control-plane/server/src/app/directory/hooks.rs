@@ -17,7 +17,7 @@ use super::said::{Answered, say};
 use super::tokens;
 use crate::api::{Hook, HookMade, HookSecretShown};
 use crate::app::decide::is_outage;
-use crate::app::health::in_time;
+use crate::app::health::in_time_if_up;
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Record, Refusal, allow, allow_read};
 
@@ -124,7 +124,7 @@ pub(crate) async fn sender(app: &App, message: Signed<'_>) -> Result<Heard, Refu
         Refusal::Unauthenticated(sentence.to_owned())
     };
     let name: SourceName = message.name.parse().map_err(|_| nobody())?;
-    let hook = match in_time(hook(app, &name)).await {
+    let hook = match in_time_if_up(app, hook(app, &name)).await {
         Ok(hook) => hook,
         Err(refusal) => Some(app.sources.hook(&name).ok_or(refusal)?),
     };
@@ -185,7 +185,7 @@ pub(crate) async fn hear(app: &App, heard: Heard, message: HookMessage) -> Resul
     let again = |how: &str| Refusal::Conflict(format!("this message was heard before and {how}"));
     let beginning = app.store.hook_delivery_begin(heard.source.id, &delivery, app.clock.now());
     let takes_away = message.event != Word::Active;
-    match in_time(async { Ok(beginning.await?) }).await {
+    match in_time_if_up(app, async { Ok(beginning.await?) }).await {
         Ok(Delivery::New) => {}
         Ok(Delivery::Done) => return Err(again("was done: nothing is left to do")),
         // To take away once more harms nobody; what is given back is given back once.
@@ -209,7 +209,7 @@ pub(crate) async fn hear(app: &App, heard: Heard, message: HookMessage) -> Resul
         if results.is_ok() {
             let done = app.store.hook_delivery_done(heard.source.id, &delivery, app.clock.now());
             // What is not noted as done can be said again, and takes away what is away.
-            if let Err(refusal) = in_time(async { Ok(done.await?) }).await {
+            if let Err(refusal) = in_time_if_up(&app, async { Ok(done.await?) }).await {
                 tracing::warn!(?refusal, "a message was done, and that could not be noted");
             }
         }

@@ -10,7 +10,6 @@ use doorward_store::WriteTx;
 use super::said::{Became, first_word};
 use super::users::{View, Wanted, show};
 use crate::app::decide::{is_outage, journal};
-use crate::app::health::in_time;
 use crate::app::journal::Order;
 use crate::app::{App, Refusal};
 
@@ -53,7 +52,7 @@ async fn found(app: &App, source: &Source, id: AccountId, refusal: &Refusal) -> 
     if !is_outage(refusal) {
         return Err(refusal.clone());
     }
-    let found = in_time(show(app, source, id)).await;
+    let found = show(app, source, id).await;
     found.map_err(|error| if is_outage(&error) { refusal.clone() } else { error })
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::api::{ScimSource, ScimToken, ScimTokenMade};
-use crate::app::health::in_time;
+use crate::app::health::in_time_if_up;
 use crate::app::secret::fresh_secret;
 use crate::app::{App, Record, Refusal, allow, allow_read};
 
@@ -129,7 +129,7 @@ pub(crate) async fn holder(app: &App, token: &str) -> Result<Option<(Source, Tok
         return Ok(None);
     }
     let hash = TokenHash::of(token.as_bytes());
-    let found = in_time(async { Ok(app.store.read().await?.source_of_token(&hash).await?) }).await;
+    let found = in_time_if_up(app, async { Ok(app.store.read().await?.source_of_token(&hash).await?) }).await;
     let (source, found) = match found {
         Ok(Some(found)) => found,
         Ok(None) => return Ok(None),

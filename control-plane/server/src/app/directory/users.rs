@@ -13,7 +13,7 @@ use super::outage::{self, Untaken};
 use super::{Work, way_back};
 use crate::app::decide::{is_outage, while_it_commits};
 use crate::app::find::live_devices;
-use crate::app::health::in_time;
+use crate::app::health::in_time_if_up;
 use crate::app::{App, Refusal, apply, people};
 
 /// An account as it is shown to its source.
@@ -55,7 +55,7 @@ pub(crate) enum Lookup {
 
 /// Finds accounts, by id.
 pub(crate) async fn find(app: &App, source: &Source, lookup: Lookup) -> Result<Vec<View>, Refusal> {
-    match in_time(read(app, source, &lookup)).await {
+    match in_time_if_up(app, read(app, source, &lookup)).await {
         Err(refusal) if is_outage(&refusal) => {
             // Directories look whom they are about to put out.
             app.sources.account(source.id, &lookup).map(|view| vec![view]).ok_or(refusal)
